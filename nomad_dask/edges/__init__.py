@@ -1,0 +1,1 @@
+"""The edges: the only modules that touch the network and files."""
