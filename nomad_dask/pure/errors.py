@@ -1,0 +1,102 @@
+"""Owns every exception of the package. Each message says what happened, where, and what to do.
+
+::
+
+    NomadDaskError
+    ├── UserError (also ValueError)     what was asked for cannot be done; nothing was downloaded; exit code 2
+    │   ├── RequiredError               a malformed `required` tree, refused before any request
+    │   ├── RefusedError                the server refused the question (4xx), in its own words
+    │   │   └── RemoteReferenceError    a page with a reference to another installation, asked in place
+    │   ├── UnreachableError            nothing answers at the url (or at the scheduler's address)
+    │   └── DatasetError                the folder holds something else, or no dataset
+    ├── ServerError                     the server kept failing: tries, the last status or fault
+    ├── ProtocolError                   an answer that breaks the rules: repeated cursor, unasked ids, early end
+    ├── EntriesFailedError              entries that were listed could not be delivered, by name
+    └── UnknownValueError               a value outside the schema under `on_new="raise"`
+
+All pickle, so that a worker's error reaches the client whole. No message holds a password or a token.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class NomadDaskError(Exception):
+    """Root of all errors of nomad-dask."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+def _rebuild(kind: type[NomadDaskError], args: tuple[Any, ...], state: dict[str, Any]) -> NomadDaskError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class UserError(NomadDaskError, ValueError):
+    """What was asked for cannot be done as it was asked."""
+
+
+class RequiredError(UserError):
+    """The `required` tree is malformed; the message names the path of the mistake."""
+
+
+class RefusedError(UserError):
+    """The server refused the question: a 4xx answer, with the server's own words."""
+
+    def __init__(self, status: int, url: str, words: str) -> None:
+        self.status, self.url, self.words = status, url, words
+        super().__init__(f"the server refused ({status}): {words} [{url}]{_ADVICE.get(status, '')}")
+
+
+_ADVICE = {
+    401: "; log in with username and password, or with an access token",
+    403: "; this login may not see that",
+    404: "; is the url the api's base, ending in /api/v1?",
+    405: "; is the url the api's base, ending in /api/v1?",
+}
+
+
+class RemoteReferenceError(RefusedError):
+    """An in-place page holds an entry that refers to another installation (see `references`)."""
+
+
+class UnreachableError(UserError):
+    """Nothing answers there."""
+
+
+class DatasetError(UserError):
+    """The folder holds another query's dataset, a damaged one, or none."""
+
+
+class ServerError(NomadDaskError):
+    """The server kept failing after every try that the retry policy allows."""
+
+    def __init__(self, reason: str, url: str, *, status: int | None = None, attempts: int = 1) -> None:
+        self.reason, self.url, self.status, self.attempts = reason, url, status, attempts
+        tries = "once" if attempts == 1 else f"{attempts} times"
+        super().__init__(f"the server failed {tries}, last with {reason} [{url}]; try again later")
+
+
+class ProtocolError(NomadDaskError):
+    """The server's answer breaks its own rules; going on could lose or repeat entries."""
+
+
+class EntriesFailedError(NomadDaskError):
+    """Entries that the server listed could not be delivered; the message names the first of them."""
+
+    def __init__(self, failures: tuple[Any, ...]) -> None:
+        self.failures = failures
+        named = ", ".join(f"{f.entry_id} ({f.reason})" for f in failures[:3])
+        more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""
+        super().__init__(
+            f"{len(failures)} entries could not be downloaded: {named}{more}; "
+            "try again, or take them as rows of nulls with on_failure='null'"
+        )
+
+
+class UnknownValueError(NomadDaskError):
+    """A value that the schema does not know, under `on_new="raise"`."""
