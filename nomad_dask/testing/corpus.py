@@ -1,4 +1,4 @@
-"""What the embedded archive serves: entries in id order, their search documents and archives, and the users."""
+"""What the embedded archive serves: entries in id order, their documents and archives, and the users."""
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
@@ -36,7 +36,7 @@ class Entry:
 
 
 class Corpus(ABC):
-    """The entries that a server serves. Subclasses give entries, documents and archives; the rest has defaults.
+    """The entries that a server serves. Subclasses give entries, documents, archives; the rest has defaults.
 
     Everything is asked for by the position of the entry in id order, so a corpus may be computed and never be
     in memory as a whole. What is returned belongs to the corpus: the server does not change it.
@@ -59,7 +59,7 @@ class Corpus(ABC):
         """The whole archive of entry i as a JSON tree, without `m_ref_archives`."""
 
     def shape(self, i: int) -> Hashable | None:
-        """The shape of entry i; None where its archive must be rendered for itself. Cheap: asked per answer."""
+        """The shape of entry i; None where its archive must be rendered for itself. Must be cheap."""
         return None
 
     def template(self, shape: Hashable) -> Json:
@@ -74,10 +74,18 @@ class Corpus(ABC):
         """The rendered JSON with the placeholders replaced by the values of entry i."""
         return rendered
 
+    def values(self, i: int, name: str) -> list[Any]:
+        """What entry i has under a dotted name of its document, lists on the way flattened.
+
+        Queries compare these, for every entry in question: override it where a document is costly to make.
+        A name of a section gives its dicts.
+        """
+        return values_at(self.document(i), name)
+
     @property
     @abstractmethod
     def quantities(self) -> frozenset[str]:
-        """Dotted names of the leaves and sections that a query or an `include` may name (once asked, kept)."""
+        """Dotted names of the leaves and sections that a query or an `include` may name."""
 
     @property
     def users(self) -> Mapping[str, str]:
@@ -132,6 +140,20 @@ def belongs(entry: Entry, owner: str, user: str | None) -> bool:
             return not published and mine
         case _:
             return False
+
+
+def values_at(tree: Any, name: str) -> list[Any]:
+    """The values under a dotted name, lists on the way and at the end flattened; nulls are no values."""
+    found = [tree]
+    for key in name.split("."):
+        found = [node[key] for node in _flat(found) if isinstance(node, dict) and key in node]
+    return [value for value in _flat(found) if value is not None]
+
+
+def _flat(values: list[Any]) -> list[Any]:
+    while any(isinstance(value, list) for value in values):
+        values = [x for value in values for x in (value if isinstance(value, list) else (value,))]
+    return values
 
 
 class Ids(Sequence[str]):
