@@ -12,6 +12,8 @@
     ├── ServerError                     the server kept failing: tries, the last status or fault
     ├── ProtocolError                   an answer that breaks the rules: repeated cursor, unasked ids, early end
     ├── EntriesFailedError              entries that were listed could not be delivered, by name
+    ├── StorageError                    the target cannot be written: full, read-only, gone
+    ├── UnfinishedError                 a harvest stopped before its plan was done; what is done is kept
     └── UnknownValueError               a value outside the schema under `on_new="raise"`
 
 All pickle, so that a worker's error reaches the client whole. No message holds a password or a token.
@@ -96,6 +98,14 @@ class EntriesFailedError(NomadDaskError):
             f"{len(failures)} entries could not be downloaded: {named}{more}; "
             "try again, or take them as rows of nulls with on_failure='null'"
         )
+
+
+class StorageError(NomadDaskError):
+    """The target cannot be written."""
+
+
+class UnfinishedError(NomadDaskError):
+    """A harvest stopped before its plan was done; finished segments are kept, and the message says how to go on."""
 
 
 class UnknownValueError(NomadDaskError):

@@ -121,6 +121,14 @@ def spread(total: int, n: int) -> list[int]:
     return [total // n + (i < total % n) for i in range(n)]
 
 
+def uneven(lower: int, whole: int) -> bool:
+    """Whether a range of `whole` entries with `lower` in its lower half is no even spread: by over 5% and chance.
+
+    Ids are hashes, so the lower half of an even range is binomial; four standard deviations are beyond chance.
+    """
+    return abs(2 * lower - whole) > max(0.05 * whole, 4 * whole**0.5)
+
+
 def segments_between(bounds: Sequence[str], sizes: Sequence[int | None]) -> tuple[Segment, ...]:
     """Consecutive segments between ascending bounds (the ends may be open)."""
     return tuple(Segment(a, b, s) for a, b, s in zip(bounds[:-1], bounds[1:], sizes, strict=True))

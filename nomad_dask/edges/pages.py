@@ -1,0 +1,246 @@
+"""Owns the questions to the server: counts, listing pages, archive batches, and the checks on their answers.
+
+Answers are matched by `entry_id`, never by position. What the server must not do (repeat a cursor, answer what was
+not asked, end early) is a ProtocolError here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..pure.errors import ProtocolError, RefusedError, RemoteReferenceError, ServerError
+from ..pure.limits import BatchSize
+from ..pure.manifest import Question
+from ..pure.references import merge, resolve
+from ..pure.report import Failure, Ref
+from ..pure.required import Required, split
+from ..pure.segments import Segment, both
+from .transport import Client
+
+LISTING = "entries/query"
+ARCHIVES = "entries/archive/query"
+LARGEST_PAGE = 10_000
+"""Entries in one listing page; the server refuses more (`nomad_api.md`)."""
+_MOST_AT_ONCE = 1_000
+"""Entries asked for by name in one request that is not sized by experience."""
+_REMOTE = "reference to remote archive"
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What one batch brought: archives, entries that have none, entries that failed; each entry in one of them."""
+
+    archives: list[tuple[Ref, dict[str, Any]]] = field(default_factory=list)
+    missing: list[Ref] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+async def count(client: Client, question: Question, segment: Segment, *, known: bool = True) -> int:
+    """How many entries of a segment the query matches. One small request."""
+    body = _listing_body(question, segment, {"page_size": 0})
+    answer = await client.post(LISTING, body, known=known)
+    return int(answer.data["pagination"]["total"])
+
+
+async def list_page(
+    client: Client, question: Question, segment: Segment, size: int
+) -> tuple[list[Ref], int, str | None]:
+    """The first `size` entries of a segment in id order, the total in the segment, and the next cursor if any."""
+    size = min(size, LARGEST_PAGE)
+    answer = await client.post(LISTING, _listing_body(question, segment, {"page_size": size}))
+    refs = [Ref(row["entry_id"], row["upload_id"]) for row in answer.data["data"]]
+    previous = segment.after
+    for ref in refs:
+        if ref.entry_id not in segment or (previous and ref.entry_id <= previous):
+            raise ProtocolError(
+                f"the server listed {ref.entry_id} after {previous!r} in segment {segment}: a repeated cursor, or "
+                f"entries out of order; a harvest of this would lose or repeat entries [{client.server.url}]"
+            )
+        previous = ref.entry_id
+    pagination = answer.data["pagination"]
+    cursor = pagination.get("next_page_after_value")
+    if cursor is not None and (not refs or cursor != refs[-1].entry_id):
+        raise ProtocolError(
+            f"the server names the cursor {cursor!r} after a page of {segment} that ends at {previous!r} "
+            f"[{client.server.url}]"
+        )
+    return refs, int(pagination["total"]), cursor
+
+
+async def listing(
+    client: Client, question: Question, segment: Segment, page_size: int = LARGEST_PAGE
+) -> AsyncIterator[list[Ref]]:
+    """Pages of all entries of a segment, in id order. A list shorter than the server's own count is an error."""
+    listed, rest = 0, segment
+    while True:
+        refs, total, cursor = await list_page(client, question, rest, page_size)
+        if refs:
+            yield refs
+            listed += len(refs)
+            rest = Segment(refs[-1].entry_id, segment.upto)
+        if cursor is None and total == len(refs):
+            return
+        if not refs:
+            raise ProtocolError(
+                f"the server counts {total} more entries in {rest} of {segment} than the {listed} that it lists; "
+                f"the list ended early [{client.server.url}]"
+            )
+
+
+async def archives(
+    client: Client, question: Question, refs: Iterable[Ref], size: BatchSize, in_flight: int, sizes: list[int]
+) -> AsyncIterator[Delivery]:
+    """The archives of listed entries, batch by batch, in the order of the list, `in_flight` requests at a time.
+
+    Entries that do not come are asked for once more, by themselves, after the rest. `sizes` is filled with the
+    batch sizes used. A consumer that pauses holds back new requests.
+    """
+    todo, absent = deque(refs), list[Ref]()
+    window: deque[asyncio.Task[tuple[Delivery, int, int, float]]] = deque()
+    try:
+        while todo or window:
+            while todo and len(window) < in_flight:
+                batch = [todo.popleft() for _ in range(min(size.size, len(todo)))]
+                sizes.append(len(batch))
+                window.append(asyncio.create_task(_measured(client, question, batch)))
+            delivery, entries, n_bytes, seconds = await window.popleft()
+            size = size.seen(entries, n_bytes, seconds)
+            absent += delivery.missing
+            delivery.missing = []
+            yield delivery
+    finally:
+        for task in window:
+            task.cancel()
+    for start in range(0, len(absent), _MOST_AT_ONCE):
+        yield await _once_more(client, question, absent[start : start + _MOST_AT_ONCE])
+
+
+async def _measured(
+    client: Client, question: Question, batch: Sequence[Ref]
+) -> tuple[Delivery, int, int, float]:
+    delivery, n_bytes, seconds = await _batch(client, question, batch)
+    return delivery, len(delivery.archives), n_bytes, seconds
+
+
+async def _batch(
+    client: Client, question: Question, batch: Sequence[Ref]
+) -> tuple[Delivery, int, float]:
+    """One batch, halved as long as it fails, so that only the bad entry is lost; with bytes and seconds."""
+    in_place = question.resolve_references
+    try:
+        return await _ask(client, question, batch, question.required.request(in_place=in_place))
+    except RemoteReferenceError:
+        if len(batch) == 1:
+            return await _alone(client, question, batch[0])
+    except ServerError as error:
+        if len(batch) == 1:
+            failure = Failure(*batch[0], error.status, error.reason, error.attempts)
+            return Delivery(failures=[failure]), 0, 0.0
+        await _still_there(client, error)
+    middle = len(batch) // 2
+    halves = await asyncio.gather(
+        _batch(client, question, batch[:middle]), _batch(client, question, batch[middle:])
+    )
+    whole = Delivery()
+    for part, _, _ in halves:
+        whole.archives += part.archives
+        whole.missing += part.missing
+        whole.failures += part.failures
+    return whole, sum(n for _, n, _ in halves), max(seconds for _, _, seconds in halves)
+
+
+async def _still_there(client: Client, error: ServerError) -> None:
+    """Before a batch is halved: a server that answers nothing at all is down, and no entry's fault."""
+    try:
+        await client.post(LISTING, {"owner": "public", "pagination": {"page_size": 0}})
+    except ServerError:
+        raise error from None
+
+
+async def _alone(client: Client, question: Question, ref: Ref) -> tuple[Delivery, int, float]:
+    """One entry that refers to another installation: in narrower pieces, so that only that reference stays open."""
+    try:
+        archive = await _pieces(client, question, ref, question.required)
+    except ServerError as error:
+        return Delivery(failures=[Failure(*ref, error.status, error.reason, error.attempts)]), 0, 0.0
+    if archive is None:
+        return Delivery(missing=[ref]), 0, 0.0
+    return Delivery(archives=[(ref, archive)]), 0, 0.0
+
+
+async def _pieces(
+    client: Client, question: Question, ref: Ref, required: Required
+) -> dict[str, Any] | None:
+    try:
+        return await _one(client, question, ref, required.request(in_place=True))
+    except RemoteReferenceError:
+        narrower = split(required)
+        if len(narrower) > 1:
+            found = [await _pieces(client, question, ref, piece) for piece in narrower]
+            return None if None in found else merge([a for a in found if a is not None])
+        archive = await _one(client, question, ref, required.request(in_place=False))
+        return None if archive is None else resolve(archive, required)
+
+
+async def _one(client: Client, question: Question, ref: Ref, tree: Any) -> dict[str, Any] | None:
+    delivery, _, _ = await _ask(client, question, [ref], tree)
+    return delivery.archives[0][1] if delivery.archives else None
+
+
+async def _ask(
+    client: Client, question: Question, batch: Sequence[Ref], tree: Any
+) -> tuple[Delivery, int, float]:
+    """One archive request: what it answered, joined to what was asked by id."""
+    asked = {ref.entry_id: ref for ref in batch}
+    body = {
+        "owner": question.owner,
+        "query": both(question.query, {"entry_id:any": list(asked)}),
+        "pagination": {"page_size": len(batch)},
+        "required": tree,
+    }
+    try:
+        answer = await client.post(ARCHIVES, body, entries=len(batch))
+    except RefusedError as error:
+        if error.status == 400 and _REMOTE in error.words:
+            raise RemoteReferenceError(error.status, error.url, error.words) from error
+        raise
+    found: dict[str, dict[str, Any]] = {}
+    for row in answer.data["data"]:
+        if row["entry_id"] not in asked or row["entry_id"] in found:
+            raise ProtocolError(
+                f"the server answered entry {row['entry_id']}, which was not asked for, or twice, among "
+                f"{len(batch)} from {batch[0].entry_id} on [{client.server.url}]"
+            )
+        found[row["entry_id"]] = row["archive"]
+    delivery = Delivery(
+        archives=[(asked[entry_id], found[entry_id]) for entry_id in asked if entry_id in found],
+        missing=[ref for ref in batch if ref.entry_id not in found],
+    )
+    return delivery, answer.n_bytes, answer.seconds
+
+
+async def _once_more(client: Client, question: Question, absent: list[Ref]) -> Delivery:
+    """Entries that were not answered, by themselves; each alone as soon as the server proves forgetful."""
+    delivery, _, _ = await _batch(client, question, absent)
+    if delivery.missing and delivery.archives:
+        each = await asyncio.gather(*(_batch(client, question, [ref]) for ref in delivery.missing))
+        delivery.missing = []
+        for part, _, _ in each:
+            delivery.archives += part.archives
+            delivery.missing += part.missing
+            delivery.failures += part.failures
+    return delivery
+
+
+def _listing_body(question: Question, segment: Segment, pagination: dict[str, Any]) -> dict[str, Any]:
+    """Every listing is bounded by its query, cursor included, so that `total` counts what is left."""
+    return {
+        "owner": question.owner,
+        "query": segment.within(question.query),
+        "pagination": pagination,
+        "required": {"include": ["entry_id", "upload_id"]},
+    }

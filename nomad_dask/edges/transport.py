@@ -1,0 +1,259 @@
+"""Owns HTTP: the only module that says `import aiohttp`.
+
+One event-loop thread, one session and one gate per server and limits, for the whole process, whatever the number
+of threads that ask; made when first needed, left behind after a fork. What to do about a fault is decided in
+`pure.retry`; here it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+
+from ..pure.errors import RefusedError, ServerError, UnreachableError, UserError
+from ..pure.limits import Limits, Pace
+from ..pure.retry import (
+    Broken,
+    GiveUp,
+    Halve,
+    Outcome,
+    Policy,
+    Refused,
+    Status,
+    Wait,
+    decide,
+    parse_retry_after,
+)
+from ..pure.words import server_words
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Which server, and how to treat it. A value: it pickles, and holds no session."""
+
+    url: str
+    limits: Limits = Limits()
+    policy: Policy = Policy()
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UserError(f"no url of a server: {self.url!r}; expected one like https://host/prefix/api/v1")
+        if parts.username or parts.password or parts.query:
+            raise UserError("the url may hold no login and no query; give username, password or token apart")
+        object.__setattr__(self, "url", self.url.rstrip("/"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One decoded answer, and what it cost."""
+
+    data: Any
+    n_bytes: int
+    """Of the body, uncompressed."""
+    seconds: float
+    """From sending to the last byte of the try that succeeded."""
+
+
+@dataclass
+class Tally:
+    """What a job has asked of the server so far; plain numbers, added up by the receipts."""
+
+    requests: int = 0
+    retries: int = 0
+    n_bytes: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+
+
+class Client:
+    """Asks one server, with retries, and keeps the tally. Cheap: sessions and limits are the process's."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.tally = Tally()
+
+    async def post(self, path: str, body: Any, *, entries: int = 1, known: bool = True) -> Answer:
+        """The decoded 200 answer to `body`; retried as `pure.retry` decides.
+
+        `entries`: how many entries the body asks for by name (more than one may be halved by the caller).
+        `known`: whether this server has ever answered; one that has not, and refuses, is a wrong url.
+
+        Raises RefusedError (the question is wrong), UnreachableError (nothing there), ServerError (kept failing).
+        """
+        url = f"{self.server.url}/{path}"
+        payload = orjson.dumps(body)
+        gate = _process().gate(self.server)
+        attempt = 0
+        while True:
+            attempt += 1
+            async with gate.turn():
+                result = await self._try(url, payload)
+            if isinstance(result, Answer):
+                return result
+            self.tally.retries += 1
+            outcome, words, cause = result
+            match decide(outcome, attempt, self.server.policy, entries=entries, jitter=random.random()):
+                case Wait(seconds, everyone) if known or outcome != Broken("refused"):
+                    if everyone:
+                        gate.hold(seconds)
+                    await asyncio.sleep(seconds)
+                case Refused() if isinstance(outcome, Status):
+                    raise RefusedError(outcome.code, url, words) from cause
+                case Halve() | GiveUp() | Wait() | Refused():
+                    if outcome == Broken("refused"):
+                        raise UnreachableError(f"no server answers at {self.server.url}: {words}") from cause
+                    code = outcome.code if isinstance(outcome, Status) else None
+                    reason = f"{outcome}: {words}" if words else str(outcome)
+                    raise ServerError(reason, url, status=code, attempts=attempt) from cause
+
+    async def _try(self, url: str, payload: bytes) -> Answer | tuple[Outcome, str, Exception | None]:
+        """One request: its answer, or what went wrong with the words to say so."""
+        session = _process().session()
+        self.tally.requests += 1
+        began = time.monotonic()
+        try:
+            async with session.post(
+                url,
+                data=payload,
+                headers={"Content-Type": "application/json", "Accept": "application/json"},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=self.server.limits.timeout, connect=30),
+            ) as response:
+                body = await response.read()
+                self.tally.statuses[str(response.status)] += 1
+                self.tally.n_bytes += len(body)
+                if response.status != 200:
+                    after = parse_retry_after(response.headers.get("Retry-After"), time.time())
+                    moved = response.headers.get("Location")
+                    words = f"moved to {moved}; use that url" if moved else server_words(body)
+                    return Status(response.status, after), words, None
+                return Answer(orjson.loads(body), len(body), time.monotonic() - began)
+        except Exception as error:
+            outcome = _outcome(error)
+            self.tally.statuses[outcome.kind] += 1
+            return outcome, "" if outcome.kind != "refused" else str(error), error
+
+
+def _outcome(error: Exception) -> Broken:
+    """What a failed request's exception says happened; exceptions that are none of the network's go on."""
+    match error:
+        case TimeoutError():
+            return Broken("timeout")
+        case orjson.JSONDecodeError():
+            return Broken("undecodable")
+        case aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
+            return Broken("refused")
+        case aiohttp.ClientPayloadError():
+            return Broken("truncated")
+        case aiohttp.ClientError() | OSError():
+            return Broken("reset")
+    raise error
+
+
+class _Gate:
+    """Lets through as many requests as one job's limits allow, in order, over all threads of the process."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._slots = asyncio.Semaphore(limits.max_concurrency)
+        self._pace = Pace(limits.max_requests_per_second)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        async with self._slots:
+            wait = self._pace.reserve(time.monotonic())
+            if wait > 0:
+                await asyncio.sleep(wait)
+            yield
+
+    def hold(self, seconds: float) -> None:
+        self._pace.hold(time.monotonic() + seconds)
+
+
+class _Process:
+    """The process's event-loop thread with what lives on it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._session: aiohttp.ClientSession | None = None
+        self._gates: dict[tuple[str, Limits], _Gate] = {}
+        self.thread = threading.Thread(target=self.loop.run_forever, name="nomad-dask-http", daemon=True)
+        self.thread.start()
+
+    def session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
+            # Kept to gzip: it is what NOMAD's proxies offer, and needs no further package.
+            self._session = aiohttp.ClientSession(
+                connector=connector, headers={"Accept-Encoding": "gzip"}, cookie_jar=aiohttp.DummyCookieJar()
+            )
+        return self._session
+
+    def gate(self, server: Server) -> _Gate:
+        key = (urlsplit(server.url).netloc, server.limits)
+        if key not in self._gates:
+            self._gates[key] = _Gate(server.limits)
+        return self._gates[key]
+
+
+_current: _Process | None = None
+_lock = threading.Lock()
+
+
+def _process() -> _Process:
+    global _current
+    with _lock:
+        if _current is None:
+            _current = _Process()
+        return _current
+
+
+def _after_fork() -> None:
+    """A child has neither the thread nor a right to the parent's sockets: it starts anew."""
+    global _current, _lock
+    _current, _lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the loop thread and wait for it; also from inside another running event loop."""
+    future = asyncio.run_coroutine_threadsafe(work, _process().loop)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def iterate(items: AsyncIterator[T]) -> Iterator[T]:
+    """Items of an async generator, for a plain `for`; what it has under way goes on between the steps."""
+
+    async def step() -> tuple[T] | None:
+        try:
+            return (await anext(items),)
+        except StopAsyncIteration:
+            return None
+
+    async def close() -> None:
+        await items.aclose()  # type: ignore[attr-defined]
+
+    try:
+        while (item := run(step())) is not None:
+            yield item[0]
+    finally:
+        run(close())

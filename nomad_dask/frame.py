@@ -1,0 +1,78 @@
+"""Owns the lazy side: segments as Dask partitions, and datasets opened as Dask frames."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+
+from .edges.store import Store
+from .pure.errors import DatasetError, EntriesFailedError, UserError
+from .pure.segments import Plan, Segment
+from .sides.worker import Job, in_order, read_segment
+
+if TYPE_CHECKING:
+    import dask.dataframe as dd
+    from dask.delayed import Delayed
+
+
+def partitions(job: Job, plan: Plan, *, on_failure: str = "raise") -> list[Delayed]:
+    """One Delayed per segment of a plan: a pandas frame indexed by entry_id. Nothing is asked for now."""
+    from dask import delayed
+    from dask.base import tokenize
+
+    if on_failure not in ("raise", "null"):
+        raise UserError(f"on_failure must be 'raise' or 'null', not {on_failure!r}")
+    shared = delayed(job, name=f"job-{tokenize(job)}", traverse=False)
+    read = delayed(read_partition, pure=True)
+    return [read(shared, segment, on_failure) for segment in plan.segments]
+
+
+def read_partition(job: Job, segment: Segment, on_failure: str) -> pd.DataFrame:
+    """One segment as a pandas frame; what a task of the lazy frame does."""
+    table, receipt = read_segment(job, segment)
+    if receipt.failures:
+        if on_failure == "raise":
+            raise EntriesFailedError(receipt.failures)
+        names = {
+            "entry_id": pa.array([f.entry_id for f in receipt.failures], pa.string()),
+            "upload_id": pa.array([f.upload_id for f in receipt.failures], pa.string()),
+        }
+        rows = pa.table(
+            [names.get(f.name, pa.nulls(len(receipt.failures), f.type)) for f in table.schema], schema=table.schema
+        )
+        table = in_order(pa.concat_tables([table, rows]))
+    return to_pandas(table)
+
+
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """A table as an Arrow-typed pandas frame, indexed by entry_id."""
+    frame = table.replace_schema_metadata(None).to_pandas(types_mapper=pd.ArrowDtype)
+    return frame.set_index("entry_id")
+
+
+def open_dataset(path: str | os.PathLike[str]) -> dd.DataFrame:
+    """The dataset at `path` as a lazy frame with known divisions, indexed by entry_id. Reads small files now.
+
+    Of a harvest in progress (or one that was killed) only finished segments are seen.
+    """
+    import dask.dataframe as dd
+
+    store = Store.at(path)
+    manifest = store.manifest()
+    if manifest is None:
+        raise DatasetError(f"{store.url} holds no dataset; harvest one first")
+    meta = to_pandas(manifest.schema.to_arrow().empty_table())
+    full = [r for r in store.receipts().values() if r.rows]
+    if not full:
+        return dd.from_pandas(meta, npartitions=1)
+    divisions = (*(str(r.first) for r in full), str(full[-1].last))
+    return dd.from_map(_read_part, [r.segment for r in full], store=store, meta=meta, divisions=divisions)
+
+
+def _read_part(number: int, *, store: Store, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """One part; with `columns` (which Dask passes on from a selection) only those are read."""
+    return to_pandas(store.read_part(number, columns))

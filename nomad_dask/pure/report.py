@@ -1,0 +1,149 @@
+"""Owns what a job says of itself: failures, receipts of segments, and the report that adds them up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
+
+
+class Ref(NamedTuple):
+    """An entry's two names, as listed."""
+
+    entry_id: str
+    upload_id: str
+
+
+class Failure(NamedTuple):
+    """An entry that was listed and could not be delivered."""
+
+    entry_id: str
+    upload_id: str
+    status: int | None
+    """The server's last status; None where no whole answer came."""
+    reason: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one finished segment gave and cost. Written last: what has no receipt did not happen (SPEC 9)."""
+
+    segment: int
+    after: str
+    upto: str
+    rows: int
+    first: str | None = None
+    """The least and the greatest entry id of the rows; None in an empty part."""
+    last: str | None = None
+    missing: tuple[Ref, ...] = ()
+    """Entries without archive: rows of nulls."""
+    failures: tuple[Failure, ...] = ()
+    """Entries that failed: not among the rows."""
+    n_more: int = 0
+    """Values outside the schema, in `_more`."""
+    n_bytes: int = 0
+    """Of answers, uncompressed."""
+    seconds: float = 0.0
+    requests: int = 0
+    retries: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
+    """Answers by status, and faults by kind."""
+    batch_sizes: tuple[int, ...] = ()
+    finished: str = ""
+    """When, in UTC (ISO 8601)."""
+
+    def joined(self, later: Receipt, ids: Sequence[str]) -> Receipt:
+        """This receipt after a later try of its failed entries: rows are `ids` now, costs are those of both."""
+        statuses = {k: self.statuses.get(k, 0) + later.statuses.get(k, 0) for k in {*self.statuses, *later.statuses}}
+        return replace(
+            self,
+            **span(ids),
+            missing=tuple(sorted({*self.missing, *later.missing})),
+            failures=later.failures,
+            n_more=self.n_more + later.n_more,
+            n_bytes=self.n_bytes + later.n_bytes,
+            seconds=round(self.seconds + later.seconds, 3),
+            requests=self.requests + later.requests,
+            retries=self.retries + later.retries,
+            statuses=statuses,
+            batch_sizes=self.batch_sizes + later.batch_sizes,
+            finished=later.finished,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The receipt as plain JSON; `Receipt.from_json` gives it back."""
+        return asdict(self) | {
+            "missing": [list(m) for m in self.missing],
+            "failures": [f._asdict() for f in self.failures],
+        }
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> Receipt:
+        """A receipt from what `to_json` gave."""
+        return cls(
+            **tree
+            | {
+                "missing": tuple(Ref(*m) for m in tree["missing"]),
+                "failures": tuple(Failure(**f) for f in tree["failures"]),
+                "batch_sizes": tuple(tree["batch_sizes"]),
+            }
+        )
+
+
+def span(ids: Sequence[str]) -> dict[str, Any]:
+    """A receipt's account of sorted entry ids: how many, the least, the greatest."""
+    return {"rows": len(ids), "first": ids[0] if ids else None, "last": ids[-1] if ids else None}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How far a dataset is: the sum of its receipts against its plan."""
+
+    segments: int
+    """Of the plan."""
+    total: int
+    """Entries of the plan (an estimate where the plan is one)."""
+    done: int = 0
+    """Segments with a receipt."""
+    rows: int = 0
+    missing: int = 0
+    failed: int = 0
+    n_more: int = 0
+    n_bytes: int = 0
+    requests: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+    """Of this run, by the clock; 0 where none is running."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every segment is done and no entry failed."""
+        return self.done == self.segments and not self.failed
+
+    @property
+    def entries(self) -> int:
+        """Entries dealt with so far: delivered, without archive, or failed."""
+        return self.rows + self.failed
+
+    def plus(self, receipt: Receipt) -> Report:
+        """The report with one more receipt."""
+        return replace(
+            self,
+            done=self.done + 1,
+            rows=self.rows + receipt.rows,
+            missing=self.missing + len(receipt.missing),
+            failed=self.failed + len(receipt.failures),
+            n_more=self.n_more + receipt.n_more,
+            n_bytes=self.n_bytes + receipt.n_bytes,
+            requests=self.requests + receipt.requests,
+            retries=self.retries + receipt.retries,
+        )
+
+    @classmethod
+    def of(cls, segments: int, total: int, receipts: Iterable[Receipt]) -> Report:
+        """The report of a plan's size and the receipts so far."""
+        report = cls(segments, total)
+        for receipt in receipts:
+            report = report.plus(receipt)
+        return report

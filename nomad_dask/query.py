@@ -1,0 +1,309 @@
+"""Owns ArchiveQuery: the query object of NOMAD's guide, which works alone, and opens onto plans, frames and datasets."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from .edges.pages import LARGEST_PAGE, archives, list_page
+from .edges.store import Store
+from .edges.transport import Client, Server, run
+from .pure.errors import UserError
+from .pure.limits import BatchSize, Limits
+from .pure.manifest import Manifest, Question, identity
+from .pure.report import Failure, Ref, Report
+from .pure.required import parse
+from .pure.retry import Policy
+from .pure.segments import Plan, Segment
+from .sides.planner import Cut, Sample, count_matching, make_plan, take_sample
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+    from distributed import Client as DaskClient
+
+PUBLIC = "https://nomad-lab.eu/prod/v1/api/v1"
+"""The public NOMAD server."""
+
+
+class ArchiveQuery:
+    """A query over the NOMAD archive: which entries (`query`), and which parts of their archives (`required`).
+
+    Constructing asks nothing. `count` and `plan` cost a few small requests; `fetch` lists entries, `download` gets
+    their archives; `to_parquet` writes all of them as a dataset, `to_delayed` gives them as lazy Dask partitions.
+
+    Args:
+        owner: whose entries: `visible` (public ones, and those that the login may see), `public`, `user`, `shared`,
+            `staging`, `all`, `admin`.
+        query: NOMAD's search expression; sent as it is.
+        required: the tree of parts to send; None or `'*'`: the whole archive. Checked here (RequiredError).
+        url: the api's base, ending in `/api/v1`; None: the public server.
+        after: list only entries whose id is greater than this (any string).
+        results_max: at most so many entries; None: all.
+        page_size: entries that one listing request of `fetch` asks for, 10,000 at most.
+        retry: tries of a failing request after the first.
+        sleep_time: seconds of the longest planned wait between two tries; waits double up to it.
+        batch_size: entries in one archive request; None: found from the bytes and seconds that entries take.
+        max_concurrency: requests under way at once, over the whole job.
+        max_requests_per_second: over the whole job, retries included; None: no limit. NOMAD's public server allows
+            about 30.
+        timeout: seconds for one request.
+        progress: messages and progress on stderr.
+    """
+
+    def __init__(
+        self,
+        owner: str = "visible",
+        query: dict[str, Any] | None = None,
+        required: dict[str, Any] | str | None = None,
+        url: str | None = None,
+        after: str | None = None,
+        results_max: int | None = 1000,
+        page_size: int = 100,
+        *,
+        retry: int = 4,
+        sleep_time: float = 4.0,
+        batch_size: int | None = None,
+        max_concurrency: int = 10,
+        max_requests_per_second: float | None = 20.0,
+        timeout: float = 300.0,
+        progress: bool = True,
+    ) -> None:
+        if query is not None and not isinstance(query, dict):
+            raise UserError(f"query must be a dict of NOMAD's search expression, not {type(query).__name__}")
+        _whole_number("page_size", page_size, 1, LARGEST_PAGE)
+        _whole_number("retry", retry, 0, 1_000)
+        _whole_number("max_concurrency", max_concurrency, 1, 10_000)
+        if batch_size is not None:
+            _whole_number("batch_size", batch_size, 1, LARGEST_PAGE)
+        if max_requests_per_second is not None and not max_requests_per_second > 0:
+            raise UserError(f"max_requests_per_second must be above 0, or None, not {max_requests_per_second!r}")
+        if not timeout > 0:
+            raise UserError(f"timeout must be above 0 seconds, not {timeout!r}")
+        self.owner, self.query, self.after = owner, query or {}, after or ""
+        self.required = parse(required)
+        self.page_size, self.batch_size, self.progress = page_size, batch_size, progress
+        self._cut = Cut(results_max=results_max, after=self.after)
+        self._server = Server(
+            url or PUBLIC,
+            Limits(max_requests_per_second, max_concurrency, timeout),
+            Policy(retry, sleep_time),
+        )
+        self.clear()
+
+    @property
+    def url(self) -> str:
+        """The server's base url."""
+        return self._server.url
+
+    @property
+    def results_max(self) -> int | None:
+        """At most so many entries; None: all."""
+        return self._cut.results_max
+
+    def clear(self) -> None:
+        """Forget what was fetched and what failed, and begin again at `after`."""
+        self._fetched = 0
+        self._cursor: str | None = self.after
+        self._list: deque[Ref] = deque()
+        self._failing: dict[str, Ref] = {}
+        self.failures: list[Failure] = []
+        self.missing: list[Ref] = []
+
+    def count(self) -> int:
+        """How many entries match (after the cursor `after`), whatever `results_max` says. One small request."""
+        return run(count_matching(Client(self._server), self._question(), self.after))
+
+    def plan(self, *, partition_size: int | None = None, npartitions: int | None = None) -> Plan:
+        """The segments that this query would be cut into. A few small requests; no archive is asked for.
+
+        `partition_size` is in entries; it or `npartitions` may be given, not both.
+        """
+        cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)
+        return run(make_plan(Client(self._server), self._question(), cut))
+
+    def entry_list(self) -> list[tuple[str, str]]:
+        """What was fetched and not yet downloaded: `(entry_id, upload_id)`; those that failed stand at the end."""
+        return [tuple(ref) for ref in (*self._list, *self._failing.values())]  # type: ignore[misc]
+
+    def fetch(self, n: int = 0) -> int:
+        """List the next `n` entries (in whole pages), or all up to `results_max`; returns how many were added."""
+        self._say("Fetching remote uploads...")
+        added = run(self._fetch(n))
+        self._say(f"{added} entries are qualified and added to the download list.")
+        return added
+
+    async def _fetch(self, n: int) -> int:
+        client, question, added = Client(self._server), self._question(), 0
+        while self._cursor is not None and (n <= 0 or added < n):
+            most = self.page_size if self.results_max is None else min(self.page_size, self.results_max - self._fetched)
+            if most <= 0:
+                break
+            refs, total, _ = await list_page(client, question, Segment(self._cursor), most)
+            self._list.extend(refs)
+            added += len(refs)
+            self._fetched += len(refs)
+            self._cursor = refs[-1].entry_id if refs and total > len(refs) else None
+        return added
+
+    def download(self, n: int = 0) -> list[dict[str, Any]]:
+        """The archives of the next `n` entries of the list, or of all; fetches more where the list is too short.
+
+        Entries that fail stay in the list, at its end, and are told in `failures`; they are tried again when nothing
+        else is left. Entries without archive leave the list and are told in `missing`. An empty result means that
+        there is nothing more to be had.
+        """
+        results: list[dict[str, Any]] = []
+        while not results or len(results) < n:
+            short = (n - len(results) if n > 0 else 0) - len(self._list)
+            if self._cursor is not None and (short > 0 or (n <= 0 and not self._fetched)):
+                self.fetch(max(0, short))
+            fresh = [self._list.popleft() for _ in range(min(n - len(results), len(self._list)) if n > 0 else len(self._list))]
+            batch = fresh or ([] if results else list(self._failing.values()))
+            if not batch:
+                break
+            results += run(self._download(batch))
+            if not fresh:
+                break
+        return results
+
+    async def _download(self, refs: list[Ref]) -> list[dict[str, Any]]:
+        self._say(f"Downloading {len(refs)} entries...")
+        size = BatchSize(self.batch_size, fixed=True) if self.batch_size else BatchSize()
+        found: dict[str, dict[str, Any]] = {}
+        left = {ref.entry_id: ref for ref in refs}
+        try:
+            in_flight = self._server.limits.max_concurrency
+            async for part in archives(Client(self._server), self._question(), refs, size, in_flight, []):
+                for ref, archive in part.archives:
+                    found[ref.entry_id] = archive
+                    self._settle(left, ref)
+                for ref in part.missing:
+                    self.missing.append(ref)
+                    self._settle(left, ref)
+                for failure in part.failures:
+                    ref = left.pop(failure.entry_id)
+                    self._settle({}, ref)
+                    self._failing[ref.entry_id] = ref
+                    self.failures.append(failure)
+        finally:
+            self._list.extendleft(reversed([ref for ref in left.values() if ref.entry_id not in self._failing]))
+        return [found[ref.entry_id] for ref in refs if ref.entry_id in found]
+
+    def _settle(self, left: dict[str, Ref], ref: Ref) -> None:
+        """An entry is dealt with: whatever was said of it before holds no longer."""
+        left.pop(ref.entry_id, None)
+        if self._failing.pop(ref.entry_id, None):
+            self.failures = [f for f in self.failures if f.entry_id != ref.entry_id]
+
+    def to_delayed(
+        self,
+        *,
+        partition_size: int | None = None,
+        npartitions: int | None = None,
+        resolve_references: bool = True,
+        on_failure: str = "raise",
+        on_new: str = "more",
+    ) -> list[Delayed]:
+        """The query as lazy Dask partitions: one pandas frame per segment, one row per entry, Arrow types.
+
+        Lazy: a few small requests and a sample now; data moves on `.compute()`. Index: `entry_id`. Columns:
+        `upload_id`, the schema's, `_more`. Entries without archive are rows of nulls. A partition in which entries
+        failed raises EntriesFailedError; `on_failure="null"` makes them rows of nulls.
+        """
+        from .frame import partitions
+        from .sides.worker import Job
+
+        cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)
+        question = self._question(resolve_references)
+        plan, sample = self._prepare(question, cut)
+        job = Job(self._server, question, sample.schema, sample.batch_size(self.batch_size), on_new)
+        return partitions(job, plan, on_failure=on_failure)
+
+    def to_parquet(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        partition_size: int | None = None,
+        npartitions: int | None = None,
+        resolve_references: bool = True,
+        on_new: str = "more",
+        workers: int | None = None,
+        scheduler: str | None = None,
+        client: DaskClient | None = None,
+        retry_failures: bool = False,
+        progress: Callable[[Report], None] | None = None,
+    ) -> Report:
+        """Harvest the query into a Parquet dataset at `path` (a folder or any fsspec url), one part per segment.
+
+        Call it again after a crash: finished segments are kept, and the stored plan goes on; a different query on
+        the same folder is refused (DatasetError). `retry_failures` asks for failed entries again.
+
+        Runs on `workers` local processes, on the cluster at `scheduler`, or on `client`. `progress` is called with
+        the report after each segment. Read the data with `nomad_dask.open_dataset(path)`, or `path/data` with any
+        reader of Parquet.
+        """
+        from .harvest import Cluster, harvest
+
+        store, question = Store.at(path), self._question(resolve_references)
+        cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)
+        cluster = client if client is not None else Cluster(workers, scheduler)
+        manifest = store.manifest()
+        if manifest is None:
+            manifest = self._begin(question, cut, on_new)
+            store.create(manifest)
+        manifest.must_match(identity(self.url, question, cut.after, cut.results_max), store.url)
+        return harvest(
+            store, manifest, self._server, cluster=cluster, retry_failures=retry_failures, progress=progress
+        )
+
+    def _begin(self, question: Question, cut: Cut, on_new: str) -> Manifest:
+        plan, sample = self._prepare(question, cut)
+        return Manifest(
+            id=uuid.uuid4().hex,
+            url=self.url,
+            question=question,
+            after=cut.after,
+            results_max=cut.results_max,
+            plan=plan,
+            schema=sample.schema,
+            on_new=on_new,
+            batch=sample.batch_size(self.batch_size),
+            versions=tuple((name, version(name)) for name in ("nomad-dask", "dask", "pyarrow")),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def _prepare(self, question: Question, cut: Cut) -> tuple[Plan, Sample]:
+        """Count, sample and cut: all that a job needs before its data."""
+
+        async def ask() -> tuple[Plan, Sample]:
+            client = Client(self._server)
+            matched = await count_matching(client, question, cut.after)
+            sample = await take_sample(client, question, cut.after, matched)
+            per_entry = sample.bytes_per_entry
+            return await make_plan(client, question, cut, matched=matched, bytes_per_entry=per_entry), sample
+
+        return run(ask())
+
+    def _question(self, resolve_references: bool = True) -> Question:
+        return Question(self.owner, self.query, self.required, resolve_references)
+
+    def _say(self, words: str) -> None:
+        if self.progress:
+            print(words, file=sys.stderr)
+
+    def __repr__(self) -> str:
+        state = f"{len(self._list) + len(self._failing)} listed, {self._fetched} fetched"
+        most = "all" if self.results_max is None else f"at most {self.results_max}"
+        return f"<ArchiveQuery {self.owner} {self.query} at {self.url}: {most} entries; {state}>"
+
+
+def _whole_number(name: str, value: Any, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise UserError(f"{name} must be a whole number from {least} to {most}, not {value!r}")

@@ -1,0 +1,194 @@
+"""Owns the client's side before any data moves: counting, cutting into segments, sampling for the schema.
+
+Planning costs a bounded number of small requests, whatever the archive's size (SPEC 4): few entries are listed and
+cut exactly; many are cut by arithmetic over the id space, checked and corrected by counts of a few ranges.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..edges.pages import LARGEST_PAGE, archives, count, list_page, listing
+from ..edges.transport import Client
+from ..pure.errors import UserError
+from ..pure.limits import BatchSize
+from ..pure.manifest import Question
+from ..pure.report import Ref
+from ..pure.schema import Schema, infer
+from ..pure.segments import Density, Plan, Segment, cut_ids, even_bounds, spread, uneven
+
+WALKED = 5 * LARGEST_PAGE
+"""Up to so many entries are listed, and the cut is exact; a handful of requests."""
+PROBES = 16
+"""Ranges counted at first."""
+MOST_PROBES = 96
+"""Ranges counted at the most, however skewed the archive is."""
+PART_BYTES = 64e6
+"""A partition aims at so many bytes of JSON where the user names no size: well inside a worker's memory."""
+SAMPLE = 256
+"""Entries looked at for the schema and the size of an entry."""
+SAMPLE_POINTS = 8
+SAMPLE_BYTES = 16e6
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a query is to be cut, as the user says it; checked when made."""
+
+    partition_size: int | None = None
+    npartitions: int | None = None
+    results_max: int | None = None
+    after: str = ""
+
+    def __post_init__(self) -> None:
+        if self.partition_size is not None and self.npartitions is not None:
+            raise UserError("give partition_size or npartitions, not both")
+        for name, least in (("partition_size", 1), ("npartitions", 1), ("results_max", 0)):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+                raise UserError(f"{name} must be a whole number from {least} up, not {value!r}")
+
+    def segments(self, total: int, bytes_per_entry: float | None) -> int:
+        """How many segments `total` entries are cut into.
+
+        Where the user says nothing: by bytes, but at least 16 as long as each has 100 entries to give.
+        """
+        if self.npartitions is not None:
+            return min(self.npartitions, max(1, total))
+        size = self.partition_size
+        if size is None:
+            by_bytes = PART_BYTES / bytes_per_entry if bytes_per_entry else LARGEST_PAGE
+            size = int(max(1, min(by_bytes, LARGEST_PAGE, max(100, total / 16))))
+        return max(1, -(-total // size))
+
+
+async def count_matching(client: Client, question: Question, after: str = "") -> int:
+    """How many entries the query matches (after a cursor). The first question to a server: is it there?"""
+    return await count(client, question, Segment(after), known=False)
+
+
+async def make_plan(
+    client: Client, question: Question, cut: Cut, *, matched: int | None = None, bytes_per_entry: float | None = None
+) -> Plan:
+    """The segments of a query. A bounded number of small requests; no archive is asked for."""
+    if matched is None:
+        matched = await count_matching(client, question, cut.after)
+    capped = cut.results_max is not None and cut.results_max < matched
+    total = min(matched, cut.results_max) if cut.results_max is not None else matched
+    interval = Segment(cut.after, "", total)
+    if capped:
+        upto = await _bound_of(client, question, interval, total) if total else (cut.after or "-")
+        interval = replace(interval, upto=upto)
+    n = cut.segments(total, bytes_per_entry)
+    if total <= WALKED:
+        ids = [r.entry_id async for page in listing(client, question, interval) for r in page] if n > 1 else []
+        if ids:
+            return Plan(cut_ids(ids, n, interval.after, interval.upto), len(ids), True, matched)
+        return Plan((interval,), total, True, matched)
+    density = await _density(client, question, interval)
+    return Plan(density.cut(n), density.total, False, matched)
+
+
+async def _density(client: Client, question: Question, interval: Segment) -> Density:
+    """Counts of ranges, each halved once to check that it is even inside, and again where it is not."""
+    bounds = list(even_bounds(interval.after, interval.upto, PROBES))
+    counts = await _counts(client, question, bounds)
+    doubtful = list(range(len(counts)))
+    while doubtful and len(counts) + len(doubtful) <= MOST_PROBES:
+        halves = {i: even_bounds(bounds[i], bounds[i + 1], 2) for i in doubtful if counts[i] > LARGEST_PAGE // 10}
+        halves = {i: cut for i, cut in halves.items() if len(cut) == 3}
+        lower = await asyncio.gather(*(count(client, question, Segment(a, m)) for a, m, _ in halves.values()))
+        doubtful, finer, shares = [], bounds[:1], list[int]()
+        below = dict(zip(halves, lower, strict=True))
+        for i, n in enumerate(counts):
+            if i in below:
+                if uneven(below[i], n):
+                    doubtful += [len(shares), len(shares) + 1]
+                finer += [halves[i][1], bounds[i + 1]]
+                shares += [below[i], n - below[i]]
+            else:
+                finer.append(bounds[i + 1])
+                shares.append(n)
+        bounds, counts = finer, shares
+    return Density(tuple(bounds), tuple(counts))
+
+
+async def _counts(client: Client, question: Question, bounds: Sequence[str]) -> list[int]:
+    ranges = [Segment(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return list(await asyncio.gather(*(count(client, question, r) for r in ranges)))
+
+
+async def _bound_of(client: Client, question: Question, interval: Segment, rank: int) -> str:
+    """The id of the `rank`-th entry of an interval: jumps by counts while it is far, then lists to it."""
+    after, left = interval.after, rank
+    while left > LARGEST_PAGE:
+        density = await _density(client, question, Segment(after, interval.upto))
+        reached = 0
+        for bound, n in zip(density.bounds[1:], density.counts, strict=True):
+            if reached + n >= left or not bound:
+                break
+            reached, after = reached + n, bound
+        left -= reached
+        if not reached:
+            return await _walk(client, question, Segment(after, interval.upto), left)
+    return await _walk(client, question, Segment(after, interval.upto), left)
+
+
+async def _walk(client: Client, question: Question, interval: Segment, rank: int) -> str:
+    last = interval.after
+    while rank > 0:
+        refs, _, _ = await list_page(client, question, replace(interval, after=last), min(rank, LARGEST_PAGE))
+        if not refs:
+            break
+        last, rank = refs[-1].entry_id, rank - len(refs)
+    return last
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a few entries, spread over the plan's interval, say of all."""
+
+    schema: Schema
+    bytes_per_entry: float | None
+    entries: int
+
+    def batch_size(self, fixed: int | None = None) -> BatchSize:
+        """The batch size to begin with: the user's, or what the sample's bytes say."""
+        if fixed is not None:
+            return BatchSize(size=fixed, fixed=True)
+        start = BatchSize()
+        if not self.bytes_per_entry:
+            return start
+        size = int(start.target_bytes / self.bytes_per_entry)
+        return replace(start, size=max(1, min(size, start.ceiling, 1_000)))
+
+
+async def take_sample(client: Client, question: Question, after: str, matched: int) -> Sample:
+    """Schema and size of an entry from up to 256 entries (16 MB) at 8 points of the id space."""
+    refs = await _sample_refs(client, question, after, matched)
+    found: list[dict[str, Any]] = []
+    start = client.tally.n_bytes
+    order = [refs[i] for k in range(SAMPLE_POINTS) for i in range(k, len(refs), SAMPLE_POINTS)]
+    async for delivery in archives(client, question, order, BatchSize(16, ceiling=64, target_bytes=2e6), 2, []):
+        found += [archive for _, archive in delivery.archives]
+        if client.tally.n_bytes - start > SAMPLE_BYTES:
+            break
+    schema = infer(found, question.required)
+    per_entry = (client.tally.n_bytes - start) / len(found) if found else None
+    return Sample(schema, per_entry, len(found))
+
+
+async def _sample_refs(client: Client, question: Question, after: str, matched: int) -> list[Ref]:
+    if matched <= SAMPLE:
+        return (await list_page(client, question, Segment(after), SAMPLE))[0]
+    bounds = even_bounds(after, "", SAMPLE_POINTS)
+    shares = spread(SAMPLE, len(bounds) - 1)
+    ranges = [Segment(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    pages = await asyncio.gather(
+        *(list_page(client, question, r, n) for r, n in zip(ranges, shares, strict=True))
+    )
+    refs = [ref for page, _, _ in pages for ref in page]
+    return refs or (await list_page(client, question, Segment(after), SAMPLE))[0]

@@ -1,0 +1,158 @@
+"""Owns the task's side: one segment in, one Arrow table and its receipt out, or one part written. Needs no Dask."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..edges.pages import Delivery, archives, listing
+from ..edges.store import Store
+from ..edges.transport import Client, Server, iterate
+from ..pure.errors import DatasetError
+from ..pure.flatten import Wide
+from ..pure.limits import BatchSize
+from ..pure.manifest import Manifest, Question
+from ..pure.report import Failure, Receipt, Ref, span
+from ..pure.schema import Schema
+from ..pure.segments import Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every task of a job needs, as a plain value: no session, no secret."""
+
+    server: Server
+    question: Question
+    schema: Schema
+    batch: BatchSize = BatchSize()
+    on_new: str = "more"
+
+
+def read_segment(job: Job, segment: Segment, number: int = 0) -> tuple[pa.Table, Receipt]:
+    """Fetch and download one segment: a table of one row per entry, sorted by entry_id, and the receipt.
+
+    Entries without archive are rows of nulls; failed ones are not among the rows but in the receipt. Memory: the
+    batches in flight and the table being built. Raises what the whole segment cannot go on after: RefusedError,
+    ServerError for the listing, ProtocolError, UnknownValueError.
+    """
+    client = Client(job.server)
+    sizes: list[int] = []
+
+    async def deliveries() -> AsyncIterator[Delivery]:
+        async for page in listing(client, job.question, segment):
+            async for delivery in _download(client, job, page, sizes):
+                yield delivery
+
+    return _build(job, client, segment, number, deliveries(), sizes)
+
+
+def read_entries(
+    job: Job, refs: Sequence[Ref], segment: Segment, number: int = 0
+) -> tuple[pa.Table, Receipt]:
+    """The same for entries by name (those that failed before); the receipt is of these entries alone."""
+    client = Client(job.server)
+    sizes: list[int] = []
+    return _build(job, client, segment, number, _download(client, job, refs, sizes), sizes)
+
+
+def _download(client: Client, job: Job, refs: Sequence[Ref], sizes: list[int]) -> AsyncIterator[Delivery]:
+    return archives(client, job.question, refs, job.batch, job.server.limits.max_concurrency, sizes)
+
+
+def _build(
+    job: Job, client: Client, segment: Segment, number: int, deliveries: AsyncIterator[Delivery], sizes: list[int]
+) -> tuple[pa.Table, Receipt]:
+    began = time.monotonic()
+    builder = Wide(job.schema, job.question.required, on_new=job.on_new)
+    missing: list[Ref] = []
+    failures: list[Failure] = []
+    for delivery in iterate(deliveries):
+        for ref, archive in delivery.archives:
+            builder.append(ref.entry_id, ref.upload_id, archive)
+        for ref in delivery.missing:
+            builder.append(ref.entry_id, ref.upload_id, None)
+        missing += delivery.missing
+        failures += delivery.failures
+    table = in_order(builder.finish())
+    tally = client.tally
+    return table, Receipt(
+        segment=number,
+        after=segment.after,
+        upto=segment.upto,
+        **span(table["entry_id"].to_pylist()),
+        missing=tuple(sorted(missing)),
+        failures=tuple(sorted(failures)),
+        n_more=builder.n_more,
+        n_bytes=tally.n_bytes,
+        seconds=round(time.monotonic() - began, 3),
+        requests=tally.requests,
+        retries=tally.retries,
+        statuses=dict(tally.statuses),
+        batch_sizes=tuple(sizes),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def in_order(table: pa.Table) -> pa.Table:
+    """The table sorted by entry_id (bytes); untouched where it is already."""
+    ids = table.column("entry_id").to_pylist()
+    if all(a < b for a, b in zip(ids, ids[1:], strict=False)):
+        return table
+    return table.take(pa.array(sorted(range(len(ids)), key=ids.__getitem__)))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One segment of a dataset, to be written by whoever holds this: small, and without a secret."""
+
+    store: Store
+    manifest: str
+    """Its id: a folder may be emptied and filled anew while a cluster lives on."""
+    server: Server
+    number: int
+    retry_failures: bool = False
+
+
+def write_segment(task: Task) -> Receipt:
+    """Read one segment of a dataset's plan, write its part, then its receipt, which is also returned.
+
+    With `retry_failures` only the entries that failed before are asked for, and join the part.
+    """
+    manifest = _manifest(task.store, task.manifest)
+    segment = manifest.plan.segments[task.number]
+    job = Job(task.server, manifest.question, manifest.schema, manifest.batch, manifest.on_new)
+    if task.retry_failures:
+        table, receipt = _retried(task, job, segment)
+    else:
+        table, receipt = read_segment(job, segment, task.number)
+    task.store.write_part(table, receipt)
+    return receipt
+
+
+def _retried(task: Task, job: Job, segment: Segment) -> tuple[pa.Table, Receipt]:
+    """The part with the entries that failed before, where they come now; the receipt of both tries together."""
+    before = task.store.receipts([task.number])[task.number]
+    again = [Ref(f.entry_id, f.upload_id) for f in before.failures]
+    late, receipt = read_entries(job, again, segment, task.number)
+    # A run that was killed after its part and before its receipt has left rows of these entries in the part.
+    part = task.store.read_part(task.number)
+    kept = part.filter(pc.invert(pc.is_in(part["entry_id"], pa.array([r.entry_id for r in again], pa.string()))))
+    table = in_order(pa.concat_tables([kept, late]))
+    return table, before.joined(receipt, ids=table["entry_id"].to_pylist())
+
+
+@lru_cache(maxsize=4)
+def _manifest(store: Store, identity: str) -> Manifest:
+    """A dataset's manifest, read once in each process: under one id it never changes."""
+    manifest = store.manifest()
+    if manifest is None or manifest.id != identity:
+        raise DatasetError(
+            f"{store.url} does not hold dataset {identity} where this task runs; do all workers see the same folder?"
+        )
+    return manifest
