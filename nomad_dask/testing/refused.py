@@ -1,9 +1,9 @@
-"""The one exception of the embedded archive: a request that is answered with an error, in the server's words."""
+"""The one exception of the embedded archive: a request answered with an error, in the server's words."""
 
 from typing import Any
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 (a control flow, not a mistake)
     """Answered with this status and `{"detail": detail}`."""
 
     def __init__(self, status: int, detail: Any) -> None:

@@ -1,8 +1,9 @@
-"""NOMAD's query language: a JSON query becomes a tree that matches entries and is echoed as the server does."""
+"""NOMAD's query language: JSON becomes a tree that matches entries and is echoed as the server does."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nomad_dask.testing.corpus import values_at
@@ -25,7 +26,7 @@ class Query(ABC):
 
     @abstractmethod
     def echo(self, plain: bool) -> Any:
-        """How the answer repeats it. `entries/archive/query` names operators `op` (`plain`) instead of by name."""
+        """How the answer repeats it. `entries/archive/query` (`plain`) calls every operator `op`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,7 @@ class Nested(Query):
 
     def matches(self, values: Values) -> bool:
         """Any occurrence of the section does."""
-        return any(
-            self.part.matches(lambda name, s=section: values_at(s, name)) for section in values(self.prefix)
-        )
+        return any(self.part.matches(partial(values_at, section)) for section in values(self.prefix))
 
     def echo(self, plain: bool) -> Any:
         """`{"prefix": ..., "query": ...}`."""
@@ -190,11 +189,11 @@ class Grammar:
     def _criterion(self, key: str, value: Any, known_as: Any, section: str) -> Query:
         name, _, op = key.partition(":")
         full = section + name
-        if not op and isinstance(value, dict):
-            if not value or not value.keys() <= {*SET_OPS, *RANGE_OPS}:
-                if full in self.nested:
-                    return Nested(name, Junction("and", self._criteria(value, "", known_as, f"{full}.")))
-                return Junction("and", self._criteria(value, f"{name}.", known_as, section))
+        operators = isinstance(value, dict) and value and value.keys() <= {*SET_OPS, *RANGE_OPS}
+        if not op and isinstance(value, dict) and not operators:
+            if full in self.nested:
+                return Nested(name, Junction("and", self._criteria(value, "", known_as, f"{full}.")))
+            return Junction("and", self._criteria(value, f"{name}.", known_as, section))
         if full not in self.quantities or (op and op not in SET_OPS + RANGE_OPS):
             raise unknown_quantity(key, [section + key])
         if op:
@@ -219,10 +218,8 @@ class Grammar:
                 422, [{"msg": f"values of {name} must be text, numbers or booleans", "loc": [[name]]}]
             )
         if len(terms) > MAX_TERMS:
-            raise search_failed(
-                f"The number of terms [{len(terms)}] used in the Terms Query request has exceeded the allowed "
-                f"maximum of [{MAX_TERMS}]."
-            )
+            limit = f"has exceeded the allowed maximum of [{MAX_TERMS}]"
+            raise search_failed(f"The number of terms [{len(terms)}] used in the Terms Query request {limit}")
         if op == "any" and not terms and self.any_of_nothing:
             return EVERYTHING
         return Terms(name, op, tuple(terms), frozenset(terms))

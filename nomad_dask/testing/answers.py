@@ -1,0 +1,177 @@
+"""The answers of the API's endpoints, without HTTP: a body and a user in, a JSON tree out."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from nomad_dask.testing.corpus import Corpus, Entry, Json
+from nomad_dask.testing.documents import Projection
+from nomad_dask.testing.listing import Listing, Page, Pagination
+from nomad_dask.testing.reading import Required, read
+from nomad_dask.testing.refused import Refused, invalid, unexpected
+from nomad_dask.testing.search import Grammar, Query
+
+OWNERS = ("public", "all", "visible", "shared", "user", "staging", "admin")
+OWNER_ALL = (
+    "The owner=all is not allowed for this operation as it will search for entries\n"
+    "that you might now be allowed to access."
+)
+KEPT_BYTES = 128 * 1024 * 1024
+
+Hit = Callable[[str], bool]
+"""Whether something holds for an entry, by its id."""
+
+
+class Answers:
+    """Answers requests over one corpus. Not thread-safe: the server asks from its one thread.
+
+    Rendered archives are kept: one per shape and `required`, and up to 128 MB of those that have no shape.
+    """
+
+    def __init__(self, corpus: Corpus, *, version: str = "2.0") -> None:
+        self.corpus = corpus
+        self._listing = Listing(corpus)
+        self._quantities = corpus.quantities | {"entry_id", "upload_id", "parser_name"}
+        self._grammar = Grammar(self._quantities, any_of_nothing=version.startswith("1."))
+        self._shapes: dict[Any, bytes | None] = {}
+        self._rendered = Kept(KEPT_BYTES)
+
+    def entries(self, body: Any, user: str | None) -> Json:
+        """`POST entries/query`."""
+        body, owner = _checked(body, user)
+        projection = Projection.parse(body.get("required"), self._quantities)
+        query, pagination, page = self._page(body, owner, user)
+        if projection.ids_only:
+            rows = [_named(self.corpus.entries[i], projection.include or ()) for i in page.positions]
+        else:
+            rows = [projection.of(self.corpus.document(i)) for i in page.positions]
+        answer = {"owner": owner, "query": query.echo(plain=False), "pagination": page.echo(pagination)}
+        if projection.given is not None:
+            answer["required"] = projection.given
+        return {**answer, "data": rows}
+
+    def archives(self, body: Any, user: str | None, missing: Hit, poison: Hit) -> Json:
+        """`POST entries/archive/query`. The archives in it are rendered already (`orjson.Fragment`)."""
+        body, owner = _checked(body, user)
+        if owner == "all":
+            raise Refused(403, OWNER_ALL)
+        required = Required.parse(body.get("required"))
+        query, pagination, page = self._page(body, owner, user)
+        wanted = body.get("required")
+        canonical = orjson.dumps(wanted)
+        entries = [(i, self.corpus.entries[i]) for i in page.positions]
+        for _, entry in entries:
+            if poison(entry.entry_id):
+                raise unexpected("FileNotFoundError", f"no archive files of upload {entry.upload_id}")
+        rows = [
+            {
+                "entry_id": entry.entry_id,
+                "upload_id": entry.upload_id,
+                "parser_name": entry.parser_name,
+                "archive": orjson.Fragment(self._archive(i, entry, required, canonical, user)),
+            }
+            for i, entry in entries
+            if entry.has_archive and not missing(entry.entry_id)
+        ]
+        return {
+            "owner": owner,
+            "query": query.echo(plain=True),
+            "pagination": page.echo(pagination),
+            "required": "*" if wanted is None else wanted,
+            "data": rows,
+        }
+
+    def _page(self, body: Json, owner: str, user: str | None) -> tuple[Query, Pagination, Page]:
+        pagination = Pagination.parse(body.get("pagination"), self._quantities)
+        query = self._grammar.parse(body.get("query"))
+        return query, pagination, self._listing.page(query, owner, user, pagination)
+
+    def _archive(self, i: int, entry: Entry, required: Required, canonical: bytes, user: str | None) -> bytes:
+        """What an answer holds of one archive, as JSON: a copy and a few replacements if it has a shape."""
+        shape = self.corpus.shape(i)
+        if shape is not None:
+            key = (shape, canonical)
+            if key not in self._shapes:
+                self._shapes[key] = self._of_shape(shape, required)
+            rendered = self._shapes[key]
+            if rendered is not None:
+                return self.corpus.fill(i, rendered)
+        alone = (i, canonical, user)
+        kept = self._rendered.get(alone)
+        if kept is None:
+            fetch = self._fetching(user)
+            kept = orjson.dumps(read(required, self.corpus.archive(i), entry.upload_id, fetch))
+            self._rendered.put(alone, kept)
+        return kept
+
+    def _of_shape(self, shape: Any, required: Required) -> bytes | None:
+        """The rendered template of a shape; None where `required` leads out of it."""
+        try:
+            return orjson.dumps(read(required, self.corpus.template(shape), "", _leads_out))
+        except _LeadsOutError:
+            return None
+
+    def _fetching(self, user: str | None) -> Callable[[str, str], Json | None]:
+        def fetch(upload_id: str, entry_id: str) -> Json | None:
+            i = self.corpus.find(entry_id)
+            if i is None or not self._listing.sees(i, user):
+                return None
+            entry = self.corpus.entries[i]
+            return self.corpus.archive(i) if entry.has_archive and entry.upload_id == upload_id else None
+
+        return fetch
+
+
+class _LeadsOutError(Exception):
+    """A template has a reference to another entry on the way of `required`."""
+
+
+def _leads_out(upload_id: str, entry_id: str) -> Json | None:
+    raise _LeadsOutError
+
+
+class Kept:
+    """The most recently used values, up to so many bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+        self._values: OrderedDict[Any, bytes] = OrderedDict()
+
+    def get(self, key: Any) -> bytes | None:
+        """The value, which counts as a use."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def put(self, key: Any, value: bytes) -> None:
+        """Keeps a value, and lets go of the least recently used."""
+        self._values[key] = value
+        self._held += len(value)
+        while self._held > self._limit:
+            self._held -= len(self._values.popitem(last=False)[1])
+
+
+def _checked(body: Any, user: str | None) -> tuple[Json, str]:
+    """The body and its owner, if this user may ask for what is that owner's."""
+    if not isinstance(body, dict):
+        message = "Input should be a valid dictionary or object to extract fields from"
+        raise invalid("model_attributes_type", ["body"], message, body)
+    owner = body.get("owner")
+    owner = "public" if owner is None else owner
+    if owner not in OWNERS:
+        expected = "'public', 'all', 'visible', 'shared', 'user', 'staging' or 'admin'"
+        message, context = f"Input should be {expected}", {"expected": expected}
+        raise invalid("enum", ["body", "owner"], message, owner, ctx=context)
+    if owner in ("user", "shared", "staging", "admin") and user is None:
+        raise Refused(401, f"Authentication required for owner='{owner}'.")
+    if owner == "admin":
+        raise Refused(403, "This can only be used by the admin user.")
+    return body, owner
+
+
+def _named(entry: Entry, names: tuple[str, ...]) -> Json:
+    return {name: getattr(entry, name) for name in ("upload_id", "entry_id", "parser_name") if name in names}

@@ -1,0 +1,124 @@
+"""The embedded archive in this process: a context manager that runs the server in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from nomad_dask.testing.corpus import Corpus
+from nomad_dask.testing.faults import Faults
+from nomad_dask.testing.log import Log
+from nomad_dask.testing.recorded import Recorded
+from nomad_dask.testing.server import Server
+
+
+class Served(str):
+    """The url of a running server (ends in `/api/v1`), which also gives hold of the server."""
+
+    server: Server
+    corpus: Corpus
+
+    @classmethod
+    def of(cls, url: str, server: Server, corpus: Corpus) -> "Served":
+        """The url with its server."""
+        served = cls(url)
+        served.server, served.corpus = server, corpus
+        return served
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In another process it is the url only: the server stays where it runs.
+        return (str, (str(self),))
+
+    @property
+    def log(self) -> Log:
+        """The requests that were seen."""
+        return self.server.log
+
+    @property
+    def faults(self) -> Faults | None:
+        """The fault script; set another one, or None, at any time."""
+        return self.server.faults
+
+    @faults.setter
+    def faults(self, faults: Faults | None) -> None:
+        self.server.faults = faults
+
+
+@contextmanager
+def serve(
+    corpus: Corpus | None = None,
+    *,
+    n_entries: int = 2000,
+    seed: int = 0,
+    archives: str | Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    faults: Faults | None = None,
+    gzip: bool = False,
+    version: str = "2.0",
+    token_seconds: float = 3600,
+    keep_log: int | None = 100_000,
+) -> Iterator[Served]:
+    """A NOMAD-compatible server on loopback for as long as the block runs:
+
+        with serve(n_entries=2000) as url:
+            ArchiveQuery(url=url).fetch()
+            print(url.log.count("entries/query"), url.log.bytes)
+
+    It serves `corpus`, or the real archives of a folder (`archives`, see `Recorded`), or else `n_entries`
+    generated ones, the same for the same `seed`. Users are ada, bo, cy and dee; their passwords `NAME-pw`.
+    `version="1.3"` answers as the older servers do. `gzip` compresses where the client accepts it.
+    The last `keep_log` requests are kept in `url.log`.
+    """
+    corpus = corpus if corpus is not None else _corpus(n_entries, seed, archives)
+    server = Server(
+        corpus, faults=faults, gzip=gzip, version=version, token_seconds=token_seconds, keep_log=keep_log
+    )
+    running = _Running(server, host, port)
+    try:
+        yield Served.of(f"http://{host}:{running.port}/api/v1", server, corpus)
+    finally:
+        running.stop()
+
+
+def _corpus(n_entries: int, seed: int, archives: str | Path | None) -> Corpus:
+    if archives is not None:
+        return Recorded(archives)
+    from nomad_dask.testing.generate import Generated
+
+    return Generated(n_entries, seed=seed)
+
+
+class _Running:
+    """A server in a thread with an event loop of its own."""
+
+    def __init__(self, server: Server, host: str, port: int) -> None:
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=0.1)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="embedded-archive", daemon=True)
+        self._thread.start()
+        try:
+            self._do(self._start(host, port))
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Cuts all connections and ends the thread."""
+        self._do(self._runner.cleanup())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _start(self, host: str, port: int) -> None:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        self.port = self._runner.addresses[0][1]
+
+    def _do(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()

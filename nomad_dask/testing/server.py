@@ -1,0 +1,250 @@
+"""The embedded archive as an HTTP server: routes, logins, the log of requests, compression, and faults."""
+
+import asyncio
+import json
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from aiohttp import web
+
+from nomad_dask.testing.answers import Answers
+from nomad_dask.testing.corpus import Corpus, Json
+from nomad_dask.testing.faults import Delay, FaultRequest, Faults, Reset, Stall, Status, Truncate
+from nomad_dask.testing.log import Log, Seen
+from nomad_dask.testing.refused import Refused, invalid
+from nomad_dask.testing.users import Users
+
+PREFIX = "/api/v1/"
+SCHEMA = "schemas/nomad.datamodel.datamodel.EntryArchive"
+MAX_BODY = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Reply:
+    """An answer before it is sent."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    retry_after: float | None = None
+
+
+class Server:
+    """One embedded archive. `app()` is the aiohttp application; `log`, `faults`, `users` go with it."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        *,
+        faults: Faults | None = None,
+        gzip: bool = False,
+        version: str = "2.0",
+        token_seconds: float = 3600,
+        keep_log: int | None = 100_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.users = Users(corpus.users, token_seconds=token_seconds)
+        self.log = Log(keep_log)
+        self.faults: Faults | None = faults
+        self._corpus = corpus
+        self._answers = Answers(corpus, version=version)
+        self._old = version.startswith("1.")
+        self._gzip = gzip
+        self._clock = clock
+        self._n = 0
+
+    def app(self) -> web.Application:
+        """The application, for a loop of its own or of the caller."""
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        return app
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self._n += 1
+        n, faults = self._n, self.faults
+        path = request.path.removeprefix(PREFIX)
+        # Not faults.plan before the body has come: a fault may look at it.
+        data = await request.read()
+        body = _as_json(data)
+        action: Any = faults.plan(FaultRequest(n, path, body)) if faults else None
+        if faults and faults.latency:
+            await asyncio.sleep(faults.latency)
+        if isinstance(action, Delay):
+            await asyncio.sleep(action.seconds)
+        user: str | None = None
+        if faults and not faults.admit(self._clock()):
+            action, reply = "limit", _html(503)
+        elif isinstance(action, Status):
+            reply = _failed(action)
+        elif isinstance(action, Reset):
+            reply = _Reply(0, b"")
+        else:
+            user, reply = self._answer(request, path, data, body, getattr(action, "edit", None))
+        response, sent = await self._send(request, reply, action)
+        shown = (
+            None
+            if path.startswith("auth/")
+            else body
+            if body is not None or not data
+            else data.decode("utf-8", "replace")
+        )
+        authorized = "Authorization" in request.headers
+        self.log.add(Seen(n, request.method, path, shown, user, reply.status, sent, action, authorized))
+        return response
+
+    def _answer(
+        self, request: web.Request, path: str, data: bytes, body: Any, edit: Callable[[Json], Json] | None
+    ) -> tuple[str | None, _Reply]:
+        user = None
+        try:
+            if not request.path.startswith(PREFIX):
+                raise Refused(404, "Not Found")
+            user = self.users.who(request.headers.get("Authorization"))
+            answer = self._route(request, path, data, body, user)
+        except Refused as refused:
+            return user, _Reply(refused.status, orjson.dumps({"detail": refused.detail}))
+        if isinstance(answer, bytes):
+            return user, _Reply(200, answer)
+        return user, _Reply(200, orjson.dumps(edit(answer) if edit else answer))
+
+    def _route(
+        self, request: web.Request, path: str, data: bytes, body: Any, user: str | None
+    ) -> Json | bytes:
+        method = request.method
+        if path in ("entries/query", "entries/archive/query"):
+            _only(method, "POST")
+            if body is None:
+                _explain(data)
+            if path == "entries/query":
+                return self._answers.entries(body, user)
+            faults = self.faults or _NO_FAULTS
+            return self._answers.archives(body, user, faults.missing, faults.poison)
+        if path == "auth/token":
+            _only(method, "POST", "GET" if self._old else "POST")
+            return self._token(request, data, body)
+        if path == "info":
+            _only(method, "GET")
+            return self._corpus.info
+        if path == SCHEMA and not self._old and self._corpus.schema_json is not None:
+            _only(method, "GET")
+            return self._corpus.schema_json
+        raise Refused(404, "Not Found")
+
+    def _token(self, request: web.Request, data: bytes, body: Any) -> Json:
+        given = dict(request.query) if request.method == "GET" else body
+        if not isinstance(given, dict):
+            given = dict(_form(data))
+        needed = ("username", "password") if self._old else ("grant_type", "username", "password")
+        where = "query" if request.method == "GET" else "body"
+        absent = [
+            {"type": "missing", "loc": [where, name], "msg": "Field required", "input": None}
+            for name in needed
+            if not given.get(name)
+        ]
+        if absent:
+            raise Refused(422, absent)
+        if not self._old and given["grant_type"] != "password":
+            message, context = "String should match pattern '^password$'", {"pattern": "^password$"}
+            raise invalid(
+                "string_pattern_mismatch", ["body", "grant_type"], message, given["grant_type"], ctx=context
+            )
+        return self.users.login(given["username"], given["password"])
+
+    async def _send(self, request: web.Request, reply: _Reply, action: Any) -> tuple[web.StreamResponse, int]:
+        """Sends the reply as the fault says. Returns how many bytes of the body went out."""
+        if isinstance(action, Reset):
+            _abort(request)
+            return web.Response(), 0
+        headers = {"Content-Type": reply.content_type}
+        if reply.retry_after is not None:
+            headers["Retry-After"] = f"{reply.retry_after:g}"
+        body = reply.body
+        if self._gzip and "gzip" in request.headers.get("Accept-Encoding", "") and len(body) > 20:
+            # zlib lets other threads run, so the loop goes on meanwhile.
+            body = await asyncio.get_running_loop().run_in_executor(None, _gzip, body)
+            headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        if not isinstance(action, (Truncate, Stall)):
+            response = web.Response(status=reply.status, body=body, headers=headers)
+            return response, len(body)
+        partial = web.StreamResponse(
+            status=reply.status, headers=headers | {"Content-Length": str(len(body))}
+        )
+        await partial.prepare(request)
+        share = action.share if isinstance(action, Truncate) else 0.5
+        piece = body[: int(len(body) * share)]
+        await partial.write(piece)
+        if isinstance(action, Stall):
+            await asyncio.sleep(action.seconds)
+            await partial.write(body[len(piece) :])
+            return partial, len(body)
+        if request.transport is not None:
+            request.transport.close()
+        return partial, len(piece)
+
+
+_NO_FAULTS = Faults()
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def _only(method: str, *allowed: str) -> None:
+    if method not in allowed:
+        raise Refused(405, "Method Not Allowed")
+
+
+def _as_json(data: bytes) -> Any:
+    try:
+        return orjson.loads(data) if data else None
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _explain(data: bytes) -> None:
+    """Raises the 422 of a body that orjson does not read, with the words of Python's own reader."""
+    if not data:
+        raise invalid("missing", ["body"], "Field required", None)
+    try:
+        json.loads(data)
+    except json.JSONDecodeError as exc:
+        context = {"error": exc.msg}
+        raise invalid("json_invalid", ["body", exc.pos], "JSON decode error", {}, ctx=context) from None
+    except UnicodeDecodeError:
+        raise Refused(400, "There was an error parsing the body") from None
+
+
+def _form(data: bytes) -> list[tuple[str, str]]:
+    return parse_qsl(data.decode("utf-8", "replace"))
+
+
+def _gzip(body: bytes) -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return packer.compress(body) + packer.flush()
+
+
+def _failed(status: Status) -> _Reply:
+    reply = (
+        _html(status.code)
+        if status.html
+        else _Reply(status.code, b'{"detail":"Injected by the fault script"}')
+    )
+    reply.retry_after = status.retry_after
+    return reply
+
+
+_REASONS = {500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Temporarily Unavailable"}
+_REASONS |= {429: "Too Many Requests", 504: "Gateway Time-out"}
+
+
+def _html(code: int) -> _Reply:
+    """What nginx answers in the place of the application."""
+    title = f"{code} {_REASONS.get(code, 'Error')}"
+    body = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
+    return _Reply(code, f"{body}<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n".encode(), "text/html")

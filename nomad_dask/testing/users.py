@@ -1,0 +1,70 @@
+"""Logins of the embedded archive: passwords in, signed tokens out, and who a token stands for."""
+
+import hmac
+import secrets
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Any
+
+from nomad_dask.testing.refused import Refused
+
+BAD_TOKEN = "Could not validate credentials. The given token is invalid."
+
+
+class Users:
+    """Gives and checks tokens: signed with a secret of this object, so nothing is stored per token."""
+
+    def __init__(
+        self,
+        passwords: Mapping[str, str],
+        *,
+        token_seconds: float = 3600,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._passwords = passwords
+        self._clock = clock
+        self._secret = secrets.token_bytes(32)
+        self.token_seconds = token_seconds
+        """How long a token holds from when it is given; may be set at any time."""
+
+    def login(self, username: Any, password: Any) -> dict[str, Any]:
+        """The answer to a right password. Raises `Refused` 401 for a wrong one."""
+        known = self._passwords.get(username) if isinstance(username, str) else None
+        given = str(password).encode()
+        if known is None or not hmac.compare_digest(known.encode(), given):
+            raise Refused(401, "Incorrect username or password")
+        return {
+            "access_token": self.token(username),
+            "token_type": "Bearer",
+            "expires_in": int(self.token_seconds),
+            "refresh_token": secrets.token_urlsafe(24),
+            "scope": "openid profile email",
+            "id_token": None,
+            "refresh_expires_in": 86400,
+        }
+
+    def token(self, username: str) -> str:
+        """A token of a user, without a password."""
+        said = f"{username}\n{self._clock() + self.token_seconds}\n{secrets.token_hex(4)}".encode()
+        return f"{urlsafe_b64encode(said).decode()}.{self._sign(said)}"
+
+    def who(self, authorization: str | None) -> str | None:
+        """The user of an Authorization header; None without one. Raises `Refused` 401 if it is not valid."""
+        if authorization is None:
+            return None
+        scheme, _, token = authorization.partition(" ")
+        body, _, signature = token.strip().partition(".")
+        try:
+            said = urlsafe_b64decode(body)
+            user, until, _ = said.decode().split("\n")
+        except ValueError:
+            raise Refused(401, BAD_TOKEN) from None
+        right = hmac.compare_digest(signature.encode(), self._sign(said).encode())
+        if scheme.lower() != "bearer" or not right or self._clock() >= float(until):
+            raise Refused(401, BAD_TOKEN)
+        return user
+
+    def _sign(self, said: bytes) -> str:
+        return hmac.new(self._secret, said, sha256).hexdigest()
