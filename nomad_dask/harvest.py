@@ -125,12 +125,14 @@ def _drive(
     progress: Progress | None,
 ) -> None:
     """Run tasks, bringing `receipts` up to date as they finish; a segment that fails as a whole is left for later."""
+    redone = {task.number for task in tasks}
+    report = Report.of(segments, total, (r for n, r in receipts.items() if n not in redone))
+    tell = progress or (lambda report: None)
+    tell(report)
     began = time.monotonic()
     threads = _threads_of_workers(client)
     share = tasks[0].server.limits.share(len(threads))
     tasks = [replace(task, server=replace(task.server, limits=share)) for task in tasks]
-    redone = {task.number for task in tasks}
-    report = Report.of(segments, total, (r for n, r in receipts.items() if n not in redone))
     left_over: dict[int, Exception] = {}
     in_a_row = 0
     for task, outcome in _in_flight(client, tasks, window=2 * sum(threads)):
@@ -142,8 +144,7 @@ def _drive(
             in_a_row += 1
         else:
             raise outcome
-        if progress is not None:
-            progress(replace(report, seconds=time.monotonic() - began))
+        tell(replace(report, seconds=time.monotonic() - began))
         if in_a_row == _GIVE_UP_AFTER:
             break
     if left_over:

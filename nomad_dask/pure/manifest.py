@@ -56,6 +56,10 @@ class Manifest:
         """What makes two jobs the same."""
         return identity(self.url, self.question, self.after, self.results_max)
 
+    def asked(self) -> dict[str, Any]:
+        """The arguments of the query object that asks the same."""
+        return {k: v for k, v in self.identity().items() if k != "resolve_references"}
+
     def must_match(self, other: dict[str, Any], place: str) -> None:
         """DatasetError, naming what differs, unless `other` is this manifest's identity."""
         mine = self.identity()

@@ -1,0 +1,282 @@
+"""Owns the command line: `nomad-dask count | plan | harvest | resume | status | serve | demo` (SPEC 13).
+
+Exit codes: 0 all entries delivered, 1 the server or the target kept failing (run again), 2 a user's error, 3 some
+entries failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .pure.errors import DatasetError, NomadDaskError, UserError
+
+if TYPE_CHECKING:
+    from .edges.store import Store
+    from .pure.report import Report
+    from .query import ArchiveQuery
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Get data out of the NOMAD archive in bulk.",
+)
+
+Query = Annotated[str, typer.Option(help="NOMAD's search expression, as JSON text or @file.json.")]
+RequiredTree = Annotated[str, typer.Option(help="Which parts of each archive: JSON text or @file.json; '*' is all.")]
+Url = Annotated[str | None, typer.Option(help="The api's base, ending in /api/v1. Default: the public server.")]
+Owner = Annotated[str, typer.Option(help="Whose entries: visible, public, user, shared, staging.")]
+After = Annotated[str, typer.Option(help="Only entries whose id is greater than this.")]
+ResultsMax = Annotated[int | None, typer.Option(help="At most so many entries. Default: all.")]
+PartitionSize = Annotated[int | None, typer.Option(help="Entries in each part.")]
+Npartitions = Annotated[int | None, typer.Option(help="How many parts.")]
+Rate = Annotated[float, typer.Option(help="Requests a second over all workers; 0: no limit.")]
+Concurrency = Annotated[int, typer.Option(help="Requests under way at once over all workers.")]
+BatchSizeOption = Annotated[int | None, typer.Option(help="Entries in one request. Default: found as it goes.")]
+Workers = Annotated[int | None, typer.Option(help="Local worker processes. Default: one per core, four at most.")]
+Scheduler = Annotated[str | None, typer.Option(help="Use a running Dask cluster: tcp://host:8786.")]
+RetryFailures = Annotated[bool, typer.Option("--retry-failures", help="Ask again for entries that failed.")]
+
+
+@app.command()
+def count(query: Query = "{}", url: Url = None, owner: Owner = "visible", after: After = "") -> None:
+    """Print how many entries match."""
+    print(_query(query=query, url=url, owner=owner, after=after).count())
+
+
+@app.command()
+def plan(
+    query: Query = "{}",
+    url: Url = None,
+    owner: Owner = "visible",
+    after: After = "",
+    results_max: ResultsMax = None,
+    partition_size: PartitionSize = None,
+    npartitions: Npartitions = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Print the segments that a harvest would have. A few small requests; no archive is asked for."""
+    asked = _query(query=query, url=url, owner=owner, after=after, results_max=results_max)
+    planned = asked.plan(partition_size=partition_size, npartitions=npartitions)
+    if json:
+        import orjson
+
+        print(orjson.dumps(planned.to_json()).decode())
+        return
+    print(planned)
+    for number, segment in enumerate(planned):
+        print(f"{number:>6}  {segment.after or 'start':<28}  {segment.upto or 'end':<28}  {segment.size}")
+
+
+@app.command()
+def harvest(
+    job: Annotated[Path | None, typer.Argument(help="A .toml or .json file with these options as keys.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder or fsspec url of the dataset.")] = None,
+    query: Query = "{}",
+    required: RequiredTree = "*",
+    url: Url = None,
+    owner: Owner = "visible",
+    after: After = "",
+    results_max: ResultsMax = None,
+    partition_size: PartitionSize = None,
+    npartitions: Npartitions = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    retry_failures: RetryFailures = False,
+    max_requests_per_second: Rate = 20.0,
+    max_concurrency: Concurrency = 10,
+    batch_size: BatchSizeOption = None,
+    context: typer.Context = None,  # type: ignore[assignment]
+) -> None:
+    """Harvest a query into a Parquet dataset. The same command again goes on where it was stopped."""
+    from click.core import ParameterSource
+
+    options = {k: v for k, v in context.params.items() if k not in ("job", "json")}
+    if job is not None:
+        given = {k for k in options if context.get_parameter_source(k) is ParameterSource.COMMANDLINE}
+        options |= {k: v for k, v in _job_file(job, set(options)).items() if k not in given}
+    if not options["out"]:
+        raise UserError("harvest needs --out: the folder or url of the dataset")
+    runs = {k: options.pop(k) for k in ("out", "partition_size", "npartitions", "workers", "scheduler")}
+    retry = options.pop("retry_failures")
+    _run_harvest(_query(**options), runs.pop("out"), retry_failures=retry, **runs)
+
+
+@app.command()
+def resume(
+    path: Annotated[str, typer.Argument(help="Folder or url of the dataset.")],
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    retry_failures: RetryFailures = False,
+    max_requests_per_second: Rate = 20.0,
+    max_concurrency: Concurrency = 10,
+) -> None:
+    """Go on with a dataset: the query and the plan are in its manifest."""
+    manifest = _store(path).manifest()
+    if manifest is None:
+        raise DatasetError(f"{path} holds no dataset; begin one with `nomad-dask harvest`")
+    asked = _query(
+        **manifest.asked(),
+        max_requests_per_second=max_requests_per_second,
+        max_concurrency=max_concurrency,
+    )
+    _run_harvest(
+        asked,
+        path,
+        workers=workers,
+        scheduler=scheduler,
+        retry_failures=retry_failures,
+        resolve_references=manifest.question.resolve_references,
+    )
+
+
+@app.command()
+def status(path: Annotated[str, typer.Argument(help="Folder or url of the dataset.")]) -> None:
+    """Print how far a dataset is. Exit code as after its harvest."""
+    report = _report(_store(path))
+    from .console import closing
+
+    print(closing(report, path))
+    raise typer.Exit(_code(report))
+
+
+@app.command()
+def serve(
+    n_entries: Annotated[int, typer.Option(help="Generated public entries.")] = 2000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same archive.")] = 0,
+    archives: Annotated[Path | None, typer.Option(help="Serve a folder of archive JSON files instead.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0: any that is free.")] = 8000,
+    faults: Annotated[str | None, typer.Option(help="Misbehave: 'status=503,rate=0.1; latency=0.2; limit=20'.")] = None,
+    gzip: Annotated[bool, typer.Option("--gzip", help="Compress answers when asked to.")] = False,
+) -> None:
+    """Run the embedded archive: a NOMAD-compatible server for tests and trials."""
+    from .testing import serve as served
+    from .testing.faults import Faults
+
+    misbehave = Faults.parse(faults) if faults else None
+    with served(
+        n_entries=n_entries, seed=seed, archives=archives, host=host, port=port, faults=misbehave, gzip=gzip
+    ) as url:
+        print(f"serving {url} (Ctrl-C stops)", flush=True)
+        while True:
+            time.sleep(3600)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the dataset goes; an earlier demo there is replaced.")] = Path("demo"),
+    n_entries: Annotated[int, typer.Option(help="Entries in the embedded archive.")] = 2000,
+    workers: Annotated[int, typer.Option(help="Worker processes.")] = 2,
+) -> None:
+    """The main job, whole: start the embedded archive, harvest it into a dataset, show it."""
+    from .demonstration import demonstrate
+
+    raise typer.Exit(_code(demonstrate(out, n_entries, workers)))
+
+
+def _run_harvest(asked: ArchiveQuery, out: str, **options: Any) -> None:
+    from .console import closing, shown
+
+    with shown() as show:
+        report = asked.to_parquet(out, progress=show, **options)
+    print(closing(report, out))
+    raise typer.Exit(_code(report))
+
+
+def _code(report: Report) -> int:
+    return 3 if report.failed else 0 if report.complete else 1
+
+
+def _store(path: str) -> Store:
+    from .edges.store import Store
+
+    return Store.at(path)
+
+
+def _report(store: Store) -> Report:
+    from .pure.report import Report
+
+    manifest = store.manifest()
+    if manifest is None:
+        raise DatasetError(f"{store.url} holds no dataset")
+    return Report.of(len(manifest.plan), manifest.plan.total, store.receipts().values())
+
+
+def _query(**options: Any) -> ArchiveQuery:
+    """The query object of command-line options; trees may be JSON text, `@file.json`, or already JSON."""
+    from .query import ArchiveQuery
+
+    for name in ("query", "required"):
+        if name in options:
+            options[name] = _tree(options[name], f"--{name}")
+    if "max_requests_per_second" in options:
+        options["max_requests_per_second"] = options["max_requests_per_second"] or None
+    options.setdefault("results_max", None)
+    return ArchiveQuery(**options, progress=False)
+
+
+def _tree(given: Any, name: str) -> Any:
+    import orjson
+
+    if not isinstance(given, str) or given in ("*", "include", "include-resolved"):
+        return given
+    text = _file_text(Path(given[1:]), name) if given.startswith("@") else given
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        where = f" in {given[1:]}" if given.startswith("@") else ""
+        raise UserError(
+            f"{name}: malformed JSON{where}: {error.msg} at line {error.lineno} column {error.colno}"
+        ) from error
+
+
+def _file_text(path: Path, name: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{name}: cannot read {path}: {error}") from error
+
+
+def _job_file(path: Path, known: set[str]) -> dict[str, Any]:
+    """The options in a job file; query and required may be tables there."""
+    import tomllib
+
+    text = _file_text(path, "job file")
+    if path.suffix == ".toml":
+        try:
+            options = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise UserError(f"{path}: malformed TOML: {error}") from error
+    elif path.suffix == ".json":
+        options = _tree(text, str(path))
+    else:
+        raise UserError(f"{path}: a job file ends in .toml or .json")
+    if not isinstance(options, dict):
+        raise UserError(f"{path}: a job file is a table of options, not {type(options).__name__}")
+    options = {key.replace("-", "_"): value for key, value in options.items()}
+    for key in options:
+        if key not in known:
+            from .pure.paths import near
+
+            hint = ", ".join(near(key, sorted(known))) or ", ".join(sorted(known))
+            raise UserError(f"{path}: unknown option {key!r}; did you mean {hint}?")
+    return options
+
+
+def main() -> None:
+    """The entry point: runs a command, and turns errors into one message and an exit code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("\ninterrupted; finished segments are kept: run the same command again to go on", file=sys.stderr)
+        raise SystemExit(130) from None
+    except NomadDaskError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2 if isinstance(error, UserError) else 1) from None

@@ -1,0 +1,93 @@
+"""Owns how a harvest looks in a terminal: a live line where there is one, plain lines elsewhere; the closing words."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from .pure.report import Report
+
+_EVERY = 2.0
+"""Seconds between two plain lines."""
+
+
+@contextmanager
+def shown(*, terminal: bool | None = None) -> Iterator[Callable[[Report], None]]:
+    """A function that shows, on stderr, each report it is called with; the first tells what earlier runs had done."""
+    live = terminal if terminal is not None else sys.stderr.isatty()
+    with _bar() if live else _lines() as show:
+        before: list[Report] = []
+
+        def shower(report: Report) -> None:
+            before[:] = before or [report]
+            show(report, before[0])
+
+        yield shower
+
+
+@contextmanager
+def _lines() -> Iterator[Callable[[Report, Report], None]]:
+    last = float("-inf")
+
+    def show(report: Report, before: Report) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _EVERY or report.done == report.segments:
+            last = now
+            print(line(report, before), file=sys.stderr, flush=True)
+
+    yield show
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Report, Report], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    with Progress(BarColumn(30), TextColumn("{task.description}"), console=Console(stderr=True)) as progress:
+        task = progress.add_task("planning", total=None)
+
+        def show(report: Report, before: Report) -> None:
+            total = max(report.total, report.entries)
+            progress.update(task, total=total, completed=report.entries, description=line(report, before))
+
+        yield show
+
+
+def line(report: Report, before: Report) -> str:
+    """One line of progress: entries, MB, requests/s, failures, and the time left at this run's pace."""
+    total = max(report.total, report.entries)
+    parts = [f"{report.entries} of {total} entries", f"{report.n_bytes / 1e6:.1f} MB"]
+    if report.seconds:
+        parts.append(f"{(report.requests - before.requests) / report.seconds:.1f} requests/s")
+    parts.append(f"{report.failed} failed")
+    pace = (report.entries - before.entries) / report.seconds if report.seconds else 0
+    if pace and total > report.entries:
+        parts.append(f"{duration((total - report.entries) / pace)} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the units that a person would say: `12 s`, `4 min`, `3.5 h`, `2.1 days`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
+def closing(report: Report, place: str) -> str:
+    """The last lines of a harvest: what is there, what is not, and what to do about it."""
+    words = (
+        f"{report.rows} entries in {place} ({report.n_bytes / 1e6:.1f} MB read in {report.requests} requests, "
+        f"{report.retries} retries); {report.missing} without archive, {report.failed} failed"
+    )
+    if report.n_more:
+        words += f"\n{report.n_more} values that the schema did not know are in the column _more"
+    if report.failed:
+        words += "\nwhat failed, and why, is in failures.parquet; the same command with --retry-failures asks again"
+    if report.done < report.segments:
+        words += f"\n{report.segments - report.done} of {report.segments} segments are still to do: run the same command again"
+    return words
