@@ -95,11 +95,10 @@ def harvest(
     context: typer.Context = None,  # type: ignore[assignment]
 ) -> None:
     """Harvest a query into a Parquet dataset. The same command again goes on where it was stopped."""
-    from click.core import ParameterSource
-
     options = {k: v for k, v in context.params.items() if k not in ("job", "json")}
     if job is not None:
-        given = {k for k in options if context.get_parameter_source(k) is ParameterSource.COMMANDLINE}
+        sources = {k: context.get_parameter_source(k) for k in options}
+        given = {k for k, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
         options |= {k: v for k, v in _job_file(job, set(options)).items() if k not in given}
     if not options["out"]:
         raise UserError("harvest needs --out: the folder or url of the dataset")

@@ -163,7 +163,7 @@ def _in_flight(
 
     waiting = iter(tasks)
     running: dict[str, tuple[Task, Future]] = {}
-    finished = as_completed()
+    finished = as_completed(loop=client.loop)
 
     def submit(n: int) -> None:
         for task in islice(waiting, n):

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from ..pure.errors import ProtocolError, RefusedError, RemoteReferenceError, ServerError
@@ -27,6 +28,7 @@ LARGEST_PAGE = 10_000
 """Entries in one listing page; the server refuses more (`nomad_api.md`)."""
 _MOST_AT_ONCE = 1_000
 """Entries asked for by name in one request that is not sized by experience."""
+_FEW = 4
 _REMOTE = "reference to remote archive"
 
 
@@ -37,6 +39,12 @@ class Delivery:
     archives: list[tuple[Ref, dict[str, Any]]] = field(default_factory=list)
     missing: list[Ref] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+
+    def add(self, other: Delivery) -> None:
+        """Take in what another batch brought."""
+        self.archives += other.archives
+        self.missing += other.missing
+        self.failures += other.failures
 
 
 async def count(client: Client, question: Question, segment: Segment, *, known: bool = True) -> int:
@@ -52,23 +60,25 @@ async def list_page(
     """The first `size` entries of a segment in id order, the total in the segment, and the next cursor if any."""
     size = min(size, LARGEST_PAGE)
     answer = await client.post(LISTING, _listing_body(question, segment, {"page_size": size}))
-    refs = [Ref(row["entry_id"], row["upload_id"]) for row in answer.data["data"]]
-    previous = segment.after
-    for ref in refs:
-        if ref.entry_id not in segment or (previous and ref.entry_id <= previous):
-            raise ProtocolError(
-                f"the server listed {ref.entry_id} after {previous!r} in segment {segment}: a repeated cursor, or "
-                f"entries out of order; a harvest of this would lose or repeat entries [{client.server.url}]"
-            )
-        previous = ref.entry_id
+    refs = sorted(Ref(row["entry_id"], row["upload_id"]) for row in answer.data["data"])
+    if wrong := [r for r in refs if r.entry_id not in segment] or _repeated(refs):
+        raise ProtocolError(
+            f"the server listed {wrong[0].entry_id} twice, or outside the segment {segment} that was asked for; "
+            f"going on could lose or repeat entries [{client.server.url}]"
+        )
     pagination = answer.data["pagination"]
     cursor = pagination.get("next_page_after_value")
     if cursor is not None and (not refs or cursor != refs[-1].entry_id):
         raise ProtocolError(
-            f"the server names the cursor {cursor!r} after a page of {segment} that ends at {previous!r} "
+            f"the server names the cursor {cursor!r} after a page of {segment} that ends at "
+            f"{refs[-1].entry_id if refs else segment.after!r}: a repeated cursor, or a dropped entry "
             f"[{client.server.url}]"
         )
     return refs, int(pagination["total"]), cursor
+
+
+def _repeated(refs: list[Ref]) -> list[Ref]:
+    return [a for a, b in pairwise(refs) if a.entry_id == b.entry_id]
 
 
 async def listing(
@@ -147,9 +157,7 @@ async def _batch(
     )
     whole = Delivery()
     for part, _, _ in halves:
-        whole.archives += part.archives
-        whole.missing += part.missing
-        whole.failures += part.failures
+        whole.add(part)
     return whole, sum(n for _, n, _ in halves), max(seconds for _, _, seconds in halves)
 
 
@@ -224,15 +232,20 @@ async def _ask(
 
 
 async def _once_more(client: Client, question: Question, absent: list[Ref]) -> Delivery:
-    """Entries that were not answered, by themselves; each alone as soon as the server proves forgetful."""
-    delivery, _, _ = await _batch(client, question, absent)
-    if delivery.missing and delivery.archives:
-        each = await asyncio.gather(*(_batch(client, question, [ref]) for ref in delivery.missing))
-        delivery.missing = []
-        for part, _, _ in each:
-            delivery.archives += part.archives
-            delivery.missing += part.missing
-            delivery.failures += part.failures
+    """Entries that were not answered, once more: a few each alone, many together first to spare requests.
+
+    Many that are all absent again have no archive; when some come, the server is forgetful, and the others are
+    asked for each alone.
+    """
+    delivery = Delivery(missing=absent)
+    if len(absent) > _FEW:
+        delivery, _, _ = await _batch(client, question, absent)
+        if not delivery.archives:
+            return delivery
+    each = await asyncio.gather(*(_batch(client, question, [ref]) for ref in delivery.missing))
+    delivery.missing = []
+    for part, _, _ in each:
+        delivery.add(part)
     return delivery
 
 

@@ -104,10 +104,10 @@ class Client:
                 result = await self._try(url, payload)
             if isinstance(result, Answer):
                 return result
-            self.tally.retries += 1
             outcome, words, cause = result
             match decide(outcome, attempt, self.server.policy, entries=entries, jitter=random.random()):
                 case Wait(seconds, everyone) if known or outcome != Broken("refused"):
+                    self.tally.retries += 1
                     if everyone:
                         gate.hold(seconds)
                     await asyncio.sleep(seconds)
@@ -221,9 +221,17 @@ def _process() -> _Process:
         return _current
 
 
+_inherited: list[_Process | None] = []
+
+
 def _after_fork() -> None:
-    """A child has neither the thread nor a right to the parent's sockets: it starts anew."""
+    """A child has neither the thread nor a right to the parent's sockets: it starts anew.
+
+    The parent's loop is kept, unused: closing it here (as its finalizer would) takes the parent's wake-up pipe out of
+    the epoll instance that both share, and the parent sleeps on.
+    """
     global _current, _lock
+    _inherited.append(_current)
     _current, _lock = None, threading.Lock()
 
 

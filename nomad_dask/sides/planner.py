@@ -171,7 +171,8 @@ async def take_sample(client: Client, question: Question, after: str, matched: i
     refs = await _sample_refs(client, question, after, matched)
     found: list[dict[str, Any]] = []
     start = client.tally.n_bytes
-    order = [refs[i] for k in range(SAMPLE_POINTS) for i in range(k, len(refs), SAMPLE_POINTS)]
+    stride = max(1, len(refs) // SAMPLE_POINTS)
+    order = [ref for k in range(stride) for ref in refs[k::stride]]  # one of each point first: the rest may not come
     async for delivery in archives(client, question, order, BatchSize(16, ceiling=64, target_bytes=2e6), 2, []):
         found += [archive for _, archive in delivery.archives]
         if client.tally.n_bytes - start > SAMPLE_BYTES:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -102,7 +103,7 @@ def _build(
 def in_order(table: pa.Table) -> pa.Table:
     """The table sorted by entry_id (bytes); untouched where it is already."""
     ids = table.column("entry_id").to_pylist()
-    if all(a < b for a, b in zip(ids, ids[1:], strict=False)):
+    if all(a < b for a, b in pairwise(ids)):
         return table
     return table.take(pa.array(sorted(range(len(ids)), key=ids.__getitem__)))
 

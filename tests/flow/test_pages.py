@@ -1,0 +1,154 @@
+"""SPEC 5 and 10: listing and downloading by id, with nothing lost and nothing twice whatever the server does."""
+
+import pytest
+
+from nomad_dask.edges.pages import archives, count, list_page, listing
+from nomad_dask.edges.transport import run
+from nomad_dask.pure.errors import ProtocolError, ServerError
+from nomad_dask.pure.limits import BatchSize
+from nomad_dask.pure.report import Ref
+from nomad_dask.pure.segments import Segment, even_bounds
+from nomad_dask.testing.faults import Drop, Faults, InflateTotal, Reorder, RepeatCursor, Rule, Status, Unasked
+
+ARCHIVES = "entries/archive/query"
+
+
+def everything(client, question, collect, segment=Segment(), page_size=10_000):
+    return [ref for page in collect(listing(client, question, segment, page_size)) for ref in page]
+
+
+def delivered(collect, deliveries):
+    """Entry ids by what became of them; each exactly once."""
+    parts = collect(deliveries)
+    found = [ref.entry_id for part in parts for ref, _ in part.archives]
+    missing = [ref.entry_id for part in parts for ref in part.missing]
+    failed = [failure.entry_id for part in parts for failure in part.failures]
+    everyone = found + missing + failed
+    assert len(everyone) == len(set(everyone))
+    return found, missing, failed
+
+
+@pytest.mark.parametrize("page_size", [1, 7, 100, 300, 10_000])
+def test_a_listing_is_whole_and_in_order(archive, client_of, question, collect, page_size):
+    refs = everything(client_of(archive), question, collect, page_size=page_size)
+    assert len(refs) == 300 and refs == sorted(set(refs))
+
+
+def test_segments_together_list_each_entry_once(archive, client_of, question, collect):
+    client, bounds = client_of(archive), even_bounds("", "", 9)
+    pieces = [
+        everything(client, question, collect, Segment(a, b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+    ]
+    assert [r for piece in pieces for r in piece] == everything(client, question, collect)
+    assert [len(p) for p in pieces] == [
+        run(count(client, question, Segment(a, b))) for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+    ]
+
+
+@pytest.mark.parametrize("fault", [RepeatCursor(), Drop(1), InflateTotal(3), Unasked(("z" * 28,))], ids=str)
+def test_a_listing_that_breaks_the_rules_is_an_error(served, client_of, question, collect, fault):
+    served.faults = Faults([Rule(fault, path="entries/query")])
+    with pytest.raises(ProtocolError):
+        everything(client_of(served), question, collect, Segment("", "w"), page_size=100)
+
+
+def test_a_reordered_listing_is_put_in_order(served, client_of, question, collect):
+    served.faults = Faults([Rule(Reorder())])
+    refs = everything(client_of(served), question, collect, page_size=50)
+    assert len(refs) == 300 and refs == sorted(refs)
+
+
+@pytest.mark.parametrize("fixed", [1, 7, 1000])
+def test_archives_are_joined_by_id(served, client_of, question, collect, fixed):
+    client = client_of(served)
+    refs, _, _ = run(list_page(client, question, Segment(), 40))
+    served.faults = Faults([Rule(Reorder(), path=ARCHIVES)])
+    parts = collect(archives(client, question, refs, BatchSize(fixed, fixed=True), 4, []))
+    for part in parts:
+        for ref, archive in part.archives:
+            listed = served.corpus.archive([e.entry_id for e in served.corpus.entries].index(ref.entry_id))
+            assert archive["results"]["material"]["elements"] == listed["results"]["material"]["elements"]
+
+
+def test_the_batch_size_adapts(archive, client_of, question, collect):
+    client, sizes = client_of(archive), []
+    refs = everything(client, question, collect)
+    collect(archives(client, question, refs, BatchSize(4), 1, sizes))
+    assert sizes[0] == 4 and sizes[1] == 16 and max(sizes) > 64
+
+
+def test_entries_without_archive_are_asked_for_once_more_and_told(served, client_of, question, collect):
+    client = client_of(served)
+    refs = everything(client, question, collect)
+    gone = {refs[k].entry_id for k in (0, 17, 299)}
+    served.faults = Faults(missing=gone)
+    served.log.clear()
+    found, missing, failed = delivered(collect, archives(client, question, refs, BatchSize(100), 4, []))
+    assert gone <= set(missing) and not failed
+    assert len(found) + len(missing) == 300
+    asked = [set(r.body["query"]["entry_id:any"]) for r in served.log]
+    assert all(sum(g in a for a in asked) == 2 for g in gone)
+
+
+def test_a_forgetful_server_is_asked_for_each_alone(served, client_of, question, collect):
+    """An answer that drops an entry now and then costs a request, never the entry."""
+    client = client_of(served)
+    refs = everything(client, question, collect)
+    quiet, absent, _ = delivered(collect, archives(client, question, refs, BatchSize(10, fixed=True), 4, []))
+    served.faults = Faults([Rule(Drop(2), match=lambda body: len(body["query"]["entry_id:any"]) > 1, path=ARCHIVES)])
+    found, missing, failed = delivered(collect, archives(client, question, refs, BatchSize(10, fixed=True), 4, []))
+    assert sorted(found) == sorted(quiet) and sorted(missing) == sorted(absent) and not failed
+
+
+def test_a_poison_entry_is_isolated_by_halving(served, client_of, question, collect):
+    client = client_of(served)
+    refs = everything(client, question, collect)
+    poison = {refs[k].entry_id for k in (3, 150, 151)}
+    served.faults = Faults(poison=poison)
+    parts = collect(archives(client, question, refs, BatchSize(100, fixed=True), 4, []))
+    failures = {f.entry_id: f for part in parts for f in part.failures}
+    assert set(failures) == poison
+    assert all(f.status == 500 and f.attempts == 5 and f.reason for f in failures.values())
+    assert sum(len(p.archives) + len(p.missing) for p in parts) == 297
+
+
+def test_a_server_that_is_down_is_no_entrys_fault(served, client_of, question, collect):
+    client = client_of(served, retry=1)
+    refs = everything(client, question, collect)
+    served.faults = Faults([Rule(Status(502))])
+    with pytest.raises(ServerError):
+        collect(archives(client, question, refs, BatchSize(100), 2, []))
+    assert client.tally.requests < 30
+
+
+def test_answers_that_were_not_asked_for_are_an_error(served, client_of, question, collect):
+    client = client_of(served)
+    refs = everything(client, question, collect)
+    served.faults = Faults([Rule(Unasked(("z" * 28,)), path=ARCHIVES)])
+    with pytest.raises(ProtocolError, match="not asked for"):
+        collect(archives(client, question, refs[:50], BatchSize(10), 2, []))
+
+
+def test_faults_of_every_kind_lose_nothing(served, client_of, question, collect):
+    """SPEC 10: 20% of answers broken in one way or another; each entry delivered once."""
+    client = client_of(served, timeout=2.0, retry=8)
+    refs = everything(client, question, collect)
+    quiet, absent, _ = delivered(collect, archives(client, question, refs, BatchSize(8, fixed=True), 4, []))
+    served.faults = Faults.parse(
+        "status=503,html,rate=0.06; status=500,rate=0.04; reset,rate=0.05; truncate=0.5,rate=0.05; seed=3"
+    )
+    found, missing, failed = delivered(collect, archives(client, question, refs, BatchSize(8, fixed=True), 4, []))
+    assert sorted(found) == sorted(quiet) and sorted(missing) == sorted(absent) and not failed
+    assert client.tally.retries > 0
+
+
+def test_no_ids_no_question(archive, client_of, question, collect):
+    client = client_of(archive)
+    assert collect(archives(client, question, [], BatchSize(), 4, [])) == []
+    assert client.tally.requests == 0
+
+
+def test_an_entry_that_is_not_listed_has_no_archive(archive, client_of, question, collect):
+    client = client_of(archive)
+    _, missing, _ = delivered(collect, archives(client, question, [Ref("x" * 28, "u" * 22)], BatchSize(), 4, []))
+    assert missing == ["x" * 28]

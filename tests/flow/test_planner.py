@@ -1,0 +1,135 @@
+"""SPEC 4: plans against a server: exact where few, by arithmetic and counts where many, in a bounded number of requests."""
+
+import random
+
+import pytest
+
+from nomad_dask.edges.pages import listing
+from nomad_dask.edges.transport import run
+from nomad_dask.pure.errors import UserError
+from nomad_dask.pure.segments import ALPHABET, Segment
+from nomad_dask.sides import planner
+from nomad_dask.sides.planner import Cut, make_plan, take_sample
+from nomad_dask.testing import serve
+from nomad_dask.testing.corpus import Corpus, Entry
+
+
+class Listed(Corpus):
+    """Entries of given ids, which are listed and counted; nobody asks for more."""
+
+    quantities = frozenset({"entry_id", "upload_id"})
+    entries = ()
+
+    def __init__(self, ids):
+        self.entries = [Entry(entry_id, "u" * 22, "parsers/vasp") for entry_id in sorted(ids)]
+
+    def document(self, i):
+        entry = self.entries[i]
+        return {"entry_id": entry.entry_id, "upload_id": entry.upload_id}
+
+    def archive(self, i):
+        return {"metadata": {"entry_id": self.entries[i].entry_id}}
+
+
+def ids_of(n, seed, prefix=""):
+    dice = random.Random(seed)
+    return {prefix + "".join(dice.choices(ALPHABET, k=28 - len(prefix))) for _ in range(n)}
+
+
+@pytest.fixture(scope="module")
+def uniform():
+    with serve(Listed(ids_of(60_000, 1))) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def skewed():
+    """Two thirds of all entries share their first two letters."""
+    with serve(Listed(ids_of(20_000, 2) | ids_of(40_000, 3, "kQ"))) as url:
+        yield url
+
+
+def listed(client, question, collect, segment=Segment()):
+    return [ref.entry_id for page in collect(listing(client, question, segment)) for ref in page]
+
+
+def test_few_entries_are_cut_exactly(archive, client_of, question, collect):
+    client = client_of(archive)
+    plan = run(make_plan(client, question, Cut(npartitions=7)))
+    assert plan.exact and plan.total == 300 and len(plan) == 7
+    sizes = [len(listed(client, question, collect, s)) for s in plan]
+    assert sizes == [s.size for s in plan] and set(sizes) == {42, 43}
+
+
+@pytest.mark.parametrize("size", [1, 17, 100, 299, 300, 5000])
+def test_partition_size_is_in_entries(archive, client_of, question, size):
+    plan = run(make_plan(client_of(archive), question, Cut(partition_size=size)))
+    assert max(s.size for s in plan) <= size and min(s.size for s in plan) >= 1
+    assert sum(s.size for s in plan) == 300
+
+
+@pytest.mark.parametrize("server", ["uniform", "skewed"])
+def test_many_entries_are_cut_by_counts(server, client_of, question, collect, request):
+    client = client_of(request.getfixturevalue(server))
+    plan = run(make_plan(client, question, Cut(partition_size=2_000)))
+    assert client.tally.requests <= 1 + planner.MOST_PROBES
+    assert not plan.exact and len(plan) == 30
+    everything = sorted(listed(client, question, collect))
+    real = [sum(1 for e in everything if e in s) for s in plan]
+    assert sum(real) == len(everything) == plan.total
+    assert max(abs(n - 2_000) for n in real) < 400
+
+
+@pytest.mark.parametrize("after", ["", "M", "kQ"])
+@pytest.mark.parametrize("results_max", [0, 1, 99, 25_000, 59_000])
+def test_a_capped_plan_is_the_first_entries_after_the_cursor(skewed, client_of, question, collect, after, results_max):
+    client = client_of(skewed)
+    plan = run(make_plan(client, question, Cut(results_max=results_max, after=after, npartitions=5)))
+    requests = client.tally.requests
+    everything = [e for e in sorted(listed(client, question, collect)) if e > after][:results_max]
+    assert [e for e in sorted(listed(client, question, collect)) if any(e in s for s in plan)] == everything
+    assert plan.total == len(everything)
+    assert requests <= 3 * planner.MOST_PROBES
+
+
+def test_nothing_matches_is_one_empty_segment(archive, client_of, question):
+    from dataclasses import replace
+
+    nothing = replace(question, query={"entry_id": "-" * 28})
+    plan = run(make_plan(client_of(archive), nothing, Cut(npartitions=4)))
+    assert len(plan) == 1 and plan.total == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"partition_size": 5, "npartitions": 2},
+        {"partition_size": 0},
+        {"npartitions": -1},
+        {"results_max": -1},
+        {"results_max": 1.5},
+        {"npartitions": True},
+    ],
+    ids=str,
+)
+def test_cuts_that_make_no_sense_are_refused(options):
+    with pytest.raises(UserError, match="|".join(options)):
+        Cut(**options)
+
+
+def test_without_a_size_there_is_work_for_all_workers():
+    assert Cut().segments(2_000, 5_000.0) == 16
+    assert Cut().segments(50, 5_000.0) == 1
+    assert Cut().segments(1_000_000, 5_000.0) == 100
+    assert Cut().segments(1_000_000, 6.4e6) == 100_000
+
+
+def test_the_sample_is_spread_and_bounded(client_of, question):
+    with serve(n_entries=3_000, seed=2) as url:
+        client = client_of(url)
+        sample = run(take_sample(client, question, "", 3_000))
+        assert 200 < sample.entries <= planner.SAMPLE
+        assert client.tally.requests <= planner.SAMPLE_POINTS + 40
+        first = next(r for r in url.log if "archive" in r.path)
+        assert len({entry_id[0] for entry_id in first.body["query"]["entry_id:any"]}) >= planner.SAMPLE_POINTS
+    assert [c.name for c in sample.schema.columns] == ["results.material.elements", "results.material.n_elements"]
