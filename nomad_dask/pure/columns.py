@@ -1,0 +1,273 @@
+"""Owns how gathered Python values become Arrow columns: many of one type are built at once, then cut apart.
+
+An archive in the wide layout has thousands of sparse columns. To build an Arrow array for each costs more
+than to read the JSON; so the values of all columns of a type go through one conversion, are spread over one
+block of columns times rows, and each column is a slice of that block.
+
+List cells are taken apart as they come. Lists that wait would keep Python's garbage collector busy, which costs
+more than all the rest; numbers in an array do not.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from nomad_dask.pure import types
+
+_Positions = npt.NDArray[np.int64]
+
+_CLASS = {types.BOOL: bool, types.INT: int, types.FLOAT: float, types.STRING: str}
+_NUMPY: dict[str, Any] = {types.BOOL: np.bool_, types.INT: np.int64, types.FLOAT: np.float64}
+_CODE = {types.BOOL: "b", types.INT: "q", types.FLOAT: "d"}
+
+
+class Misfit(NamedTuple):
+    """A value that its column does not hold."""
+
+    row: int
+    column: int
+    value: Any
+
+
+class Gathered:
+    """The values of all columns of one type, in the order in which they were met, since the last block.
+
+    `put` takes a scalar of the type's own class (for `double` an int of 64 bits too), `mark` its column's number.
+    For a list type `put` says whether the list fitted; only then is it marked.
+    """
+
+    put: Callable[[Any], Any]
+
+    def __init__(self, type_name: str) -> None:
+        self.type = type_name
+        inner = types.inner_of(type_name)
+        self._values = _Lists(inner) if inner is not None else _Scalars(type_name)
+        self._columns: list[int] = []
+        self._ends: list[int] = []
+        self.put = self._values.put
+        self.mark = self._columns.append
+
+    def end_row(self) -> int:
+        """Close the row; how many values wait now."""
+        self._ends.append(len(self._columns))
+        return len(self._values)
+
+    def block(self, misfits: list[Misfit]) -> Iterator[tuple[int, pa.Array]]:
+        """Each column that got a value, one cell per row. Empties this; what does not fit is added to `misfits`."""
+        n_rows = len(self._ends)
+        columns = np.fromiter(self._columns, np.int64, len(self._columns))
+        ends = np.array([0, *self._ends])
+        rows = np.repeat(np.arange(n_rows), ends[1:] - ends[:-1])
+        misplaced = self._values.misplaced()
+        if misplaced:
+            misfits.extend(Misfit(int(rows[i]), int(columns[i]), value) for i, value in misplaced.items())
+            columns, rows = np.delete(columns, list(misplaced)), np.delete(rows, list(misplaced))
+        cells = self._values.take()
+        self._columns.clear()
+        self._ends.clear()
+        yield from _cut(cells, rows, columns, n_rows)
+
+
+class _Scalars:
+    """Waiting scalars. Nulls are not put: a cell without value is null."""
+
+    def __init__(self, type_name: str) -> None:
+        self._type = type_name
+        self._values: list[Any] = []
+        self.put = self._values.append
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def misplaced(self) -> dict[int, Any]:
+        """Take out integers past int64, by their positions; the class of a value was the walk's care."""
+        if self._type != types.INT or not self._values or types.type_of(self._values) != types.JSON:
+            return {}
+        big = {i: value for i, value in enumerate(self._values) if not types.fits(value, types.INT)}
+        self._values[:] = [value for value in self._values if types.fits(value, types.INT)]
+        return big
+
+    def take(self) -> pa.Array:
+        values = self._values
+        if self._type == types.STRING:
+            cells = pa.array(values, pa.string())
+        else:
+            cells = pa.array(np.fromiter(values, _NUMPY[self._type], len(values)))
+        # In place: the walk holds on to this list's `append`.
+        values.clear()
+        return cells
+
+
+class _Lists:
+    """Waiting list cells, taken apart: lengths here (-1 for null), what they hold one level down."""
+
+    def __init__(self, inner: str) -> None:
+        deeper = types.inner_of(inner)
+        self._holds = _Lists(deeper) if deeper is not None else _Elements(inner)
+        self._lengths = array("q")
+
+    def __len__(self) -> int:
+        return len(self._lengths) + len(self._holds)
+
+    def put(self, cell: list[Any]) -> bool:
+        """Take one cell apart, if all of it fits."""
+        if not self._holds.extend(cell):
+            return False
+        self._lengths.append(len(cell))
+        return True
+
+    def extend(self, cells: list[Any]) -> bool:
+        """Take apart the lists of one cell, if all of them fit."""
+        classes = set(map(type, cells))
+        lengths: Iterable[int] = map(len, cells)
+        full: Iterable[list[Any]] = cells
+        if classes == _ONLY_LISTS:
+            pass
+        elif classes <= _LISTS:
+            lengths, full = (-1 if cell is None else len(cell) for cell in cells), filter(None, cells)
+        else:
+            return False
+        if not self._holds.extend(list(chain.from_iterable(full))):
+            return False
+        self._lengths.extend(lengths)
+        return True
+
+    def misplaced(self) -> dict[int, Any]:
+        """None: what does not fit was not taken."""
+        return {}
+
+    def take(self) -> pa.Array:
+        lengths = np.array(self._lengths, np.int64)
+        del self._lengths[:]
+        absent = lengths < 0
+        offsets = np.zeros(len(lengths) + 1, np.int32)
+        np.cumsum(np.where(absent, 0, lengths), out=offsets[1:])
+        mask = pa.array(absent) if absent.any() else None
+        return pa.ListArray.from_arrays(pa.array(offsets), self._holds.take(), mask=mask)
+
+
+_ONLY_LISTS, _LISTS = {list}, {list, type(None)}
+
+
+class _Elements:
+    """What the innermost lists hold, with the places of nulls."""
+
+    def __init__(self, type_name: str) -> None:
+        self._type = type_name
+        self._only = {_CLASS[type_name]}
+        self._values: Any
+        self._values = [] if type_name == types.STRING else array(_CODE[type_name])
+        # `fromlist` takes all or nothing, where an integer is too large.
+        self._add = self._values.extend if type_name == types.STRING else self._values.fromlist
+        self._nulls: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def extend(self, elements: list[Any]) -> bool:
+        classes = set(map(type, elements))
+        nulls: list[int] = []
+        if not classes <= self._only:
+            if not types.fits(elements, types.list_of(self._type)):
+                return False
+            if type(None) in classes and self._type != types.STRING:
+                start = len(self._values)
+                nulls = [start + i for i, element in enumerate(elements) if element is None]
+                elements = [0 if element is None else element for element in elements]
+        try:
+            self._add(elements)
+        except OverflowError:
+            return False
+        self._nulls += nulls
+        return True
+
+    def take(self) -> pa.Array:
+        if self._type == types.STRING:
+            cells = pa.array(self._values, pa.string())
+        else:
+            mask = None
+            if self._nulls:
+                mask = np.zeros(len(self._values), np.bool_)
+                mask[self._nulls] = True
+            cells = pa.array(np.array(self._values, _NUMPY[self._type]), mask=mask)
+        del self._values[:]
+        self._nulls.clear()
+        return cells
+
+
+def _cut(
+    cells: pa.Array, rows: _Positions, columns: _Positions, n_rows: int
+) -> Iterator[tuple[int, pa.Array]]:
+    if not len(columns):
+        return
+    used = np.zeros(int(columns.max()) + 1, np.bool_)
+    used[columns] = True
+    place = np.cumsum(used) - 1
+    touched = np.flatnonzero(used).tolist()
+    block = _spread(cells, place[columns] * n_rows + rows, len(touched) * n_rows)
+    for number, column in enumerate(touched):
+        yield column, block.slice(number * n_rows, n_rows)
+
+
+def _spread(cells: pa.Array, positions: _Positions, size: int) -> pa.Array:
+    """An array of `size` with the cells at their positions and null elsewhere."""
+    empty = np.ones(size, np.bool_)
+    empty[positions] = False
+    if pa.types.is_floating(cells.type) or pa.types.is_integer(cells.type):
+        spread = np.zeros(size, cells.type.to_pandas_dtype())
+        spread[positions] = cells.to_numpy()
+        return pa.array(spread, mask=empty)
+    source = np.zeros(size, np.int64)
+    source[positions] = np.arange(len(cells))
+    return cells.take(pa.array(source, mask=empty))
+
+
+class Parts:
+    """The columns of one table while it grows, block of rows by block of rows."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._types = schema.types
+        self._cells: list[list[pa.Array]] = [[] for _ in self._types]
+        self._filled = [0] * len(self._types)
+        self._rows = 0
+        self._nulls: dict[tuple[pa.DataType, int], pa.Array] = {}
+
+    def add(self, number: int, cells: pa.Array) -> None:
+        """A column's cells for the rows that begin now; a column left out of a block is null there."""
+        self._fill(number)
+        self._cells[number].append(cells)
+        self._filled[number] += len(cells)
+
+    def end_block(self, n_rows: int) -> None:
+        """Close a block of rows."""
+        self._rows += n_rows
+
+    def table(self) -> pa.Table:
+        """All rows so far. Each column is one chunk with its own memory, so that it pickles without its block."""
+        return pa.Table.from_arrays(
+            [self._column(number) for number in range(len(self._cells))], schema=self._schema
+        )
+
+    def _column(self, number: int) -> pa.Array:
+        self._fill(number)
+        cells = self._cells[number]
+        return pa.concat_arrays(cells) if cells else self._null(self._types[number], 0)
+
+    def _fill(self, number: int) -> None:
+        missing = self._rows - self._filled[number]
+        if missing:
+            self._cells[number].append(self._null(self._types[number], missing))
+            self._filled[number] = self._rows
+
+    def _null(self, kind: pa.DataType, n_rows: int) -> pa.Array:
+        if (kind, n_rows) not in self._nulls:
+            self._nulls[kind, n_rows] = pa.nulls(n_rows, kind)
+        return self._nulls[kind, n_rows]

@@ -1,0 +1,57 @@
+"""Owns the spelling of paths: how keys become one dotted name, and how a name is taken apart again (SPEC 6).
+
+Keys join with dots. A dot inside a key is written `\\.`, a backslash `\\\\`, so every name has one reading::
+
+    >>> join(["run", "0", "No. of atoms"])
+    'run.0.No\\\\. of atoms'
+    >>> split(join(["run", "0", "No. of atoms"]))
+    ('run', '0', 'No. of atoms')
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+_PIECE = re.compile(r"(?:[^\\.]|\\.)*", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+def escape(key: str) -> str:
+    r"""One key as it stands in a name: `a.b` becomes `a\.b`."""
+    if "." not in key and "\\" not in key:
+        return key
+    return key.replace("\\", "\\\\").replace(".", "\\.")
+
+
+def join(keys: Iterable[str]) -> str:
+    """The dotted name of a path of at least one key; `split` undoes it."""
+    return ".".join(map(escape, keys))
+
+
+def split(name: str) -> tuple[str, ...]:
+    """The keys of a dotted name. A lone backslash at the end of a name, which `join` never writes, is kept."""
+    if "\\" not in name:
+        return tuple(name.split("."))
+    keys: list[str] = []
+    start = 0
+    while start <= len(name):
+        piece = _PIECE.match(name, start)
+        assert piece is not None
+        end = piece.end()
+        if end < len(name) and name[end] == "\\":
+            end = len(name)
+        keys.append(_ESCAPED.sub(r"\1", name[start:end]))
+        start = end + 1
+    return tuple(keys)
+
+
+def below(name: str, prefix: str) -> bool:
+    """True where `name` is `prefix` or lies below it: matches end at a dot or the end (SPEC 6)."""
+    return name == prefix or name.startswith(prefix + ".")
+
+
+def near(name: str, candidates: Iterable[str], *, most: int = 3) -> tuple[str, ...]:
+    """Up to `most` of the candidates that a mistyped `name` may have meant, the nearest first."""
+    return tuple(difflib.get_close_matches(name, sorted(set(candidates)), n=most, cutoff=0.6))
