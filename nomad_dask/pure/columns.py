@@ -4,8 +4,8 @@ An archive in the wide layout has thousands of sparse columns. To build an Arrow
 than to read the JSON; so the values of all columns of a type go through one conversion, are spread over one
 block of columns times rows, and each column is a slice of that block.
 
-List cells are taken apart as they come. Lists that wait would keep Python's garbage collector busy, which costs
-more than all the rest; numbers in an array do not.
+List cells are taken apart as they come. Lists that wait would keep Python's garbage collector busy, which
+costs more than all the rest; numbers in an array do not.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Misfit(NamedTuple):
 class Gathered:
     """The values of all columns of one type, in the order in which they were met, since the last block.
 
-    `put` takes a scalar of the type's own class (for `double` an int of 64 bits too), `mark` its column's number.
-    For a list type `put` says whether the list fitted; only then is it marked.
+    `put` takes a scalar of the type's own class (for `double` an int of 64 bits too), `mark` its column's
+    number. For a list type `put` says whether the list fitted; only then is it marked.
     """
 
     put: Callable[[Any], Any]
@@ -60,7 +60,7 @@ class Gathered:
         return len(self._values)
 
     def block(self, misfits: list[Misfit]) -> Iterator[tuple[int, pa.Array]]:
-        """Each column that got a value, one cell per row. Empties this; what does not fit is added to `misfits`."""
+        """Each column that got a value, one cell per row. Empties this; misfits are added to `misfits`."""
         n_rows = len(self._ends)
         columns = np.fromiter(self._columns, np.int64, len(self._columns))
         ends = np.array([0, *self._ends])
@@ -251,7 +251,7 @@ class Parts:
         self._rows += n_rows
 
     def table(self) -> pa.Table:
-        """All rows so far. Each column is one chunk with its own memory, so that it pickles without its block."""
+        """All rows so far. Each column is one chunk with its own memory: it pickles without its block."""
         return pa.Table.from_arrays(
             [self._column(number) for number in range(len(self._cells))], schema=self._schema
         )

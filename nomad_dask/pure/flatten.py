@@ -1,8 +1,8 @@
 """Owns the fast path from archives to Arrow, in the wide layout: one row per entry (SPEC 6, 7).
 
-The rule is that of `leaves`. Here the required tree and the schema are compiled, as keys are met for the first
-time, into one table per section: JSON key -> where its values go. A later archive of the same shape costs one
-look-up and two appends a value, and no name is spelled twice.
+The rule is that of `leaves`. Here the required tree and the schema are compiled, as keys are met for the
+first time, into one table per section: JSON key -> where its values go. A later archive of the same shape
+costs one look-up and two appends a value, and no name is spelled twice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OnNew = Literal["more", "raise"]
 
 MOST_VALUES = 2**18
 MOST_BYTES = 2**25
-"""What may wait as Python values before it is turned into Arrow: enough that many rows share a block's cost."""
+"""What may wait as Python values before it becomes Arrow: enough that many rows share a block's cost."""
 
 _FIRST = 2  # entry_id and upload_id stand before the schema's columns
 
@@ -84,7 +84,7 @@ class _Level(dict[str, _Slot]):
 
 
 class _Sections(dict[Any, Any]):
-    """The sections below a level, by key, of a repeating one by number; None where nothing below was asked for."""
+    """The sections below a level, by key, of a repeating one by number; None where nothing was asked for."""
 
     __slots__ = ("above",)
 

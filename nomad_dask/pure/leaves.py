@@ -1,8 +1,8 @@
 """Owns the rule of flattening: which names and values an archive has in the wide layout (SPEC 6).
 
-Dict keys join with dots. A list made only of dicts is numbered; any other list is one cell, the empty one too.
-An empty dict gives nothing. Only what lies at and below a required leaf counts; above one, a value that is
-neither dict nor null is a reference that could not be resolved, and stays where it stands.
+Dict keys join with dots. A list made only of dicts is numbered; any other list is one cell, the empty one
+too. An empty dict gives nothing. Only what lies at and below a required leaf counts; above one, a value that
+is neither dict nor null is a reference that could not be resolved, and stays where it stands.
 
 This is the rule in its readable form, for tests and the schema's inference; `flatten` is the same rule, fast.
 """

@@ -31,7 +31,7 @@ def join(keys: Iterable[str]) -> str:
 
 
 def split(name: str) -> tuple[str, ...]:
-    """The keys of a dotted name. A lone backslash at the end of a name, which `join` never writes, is kept."""
+    """The keys of a dotted name. A lone backslash at its end, which `join` never writes, is kept."""
     if "\\" not in name:
         return tuple(name.split("."))
     keys: list[str] = []

@@ -1,8 +1,8 @@
-"""Owns references in plain JSON: putting targets in their place, and joining answers to narrower questions (SPEC 6).
+"""Owns references in plain JSON: putting targets in their place, joining partial answers (SPEC 6).
 
-The server resolves references in place on request; this is for the answers got without that (the page holds a
-reference to another installation). There the targets are placed at the archive's root, where the reference points,
-or in `m_ref_archives` when they lie in another entry.
+The server resolves references in place on request; this is for the answers got without that (the page holds
+a reference to another installation). There the targets are placed at the archive's root, where the reference
+points, or in `m_ref_archives` when they lie in another entry.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Place(NamedTuple):
 
 
 def resolve(archive: dict[str, Any], required: Required) -> dict[str, Any]:
-    """The required parts of an archive, with the target in the place of every reference that `required` walks through.
+    """The required parts of an archive, each reference that `required` walks through replaced by its target.
 
     What cannot be resolved stays its string. What was only placed on the way is left out.
     """
@@ -35,9 +35,9 @@ def resolve(archive: dict[str, Any], required: Required) -> dict[str, Any]:
 
 
 def merge(answers: Iterable[Any]) -> Any:
-    """One archive from the answers to narrower trees (`required.split`): dicts join by key, lists by position.
+    """One archive from the answers to narrower trees (`required.split`): dicts by key, lists by position.
 
-    Where answers differ in kind the fuller wins: a section over the string of its reference, anything over null.
+    Where answers differ in kind the fuller wins: a section over its reference's string, anything over null.
     """
     merged: Any = None
     for answer in answers:
@@ -69,7 +69,7 @@ class _Walk:
         self._others = others
 
     def part(self, place: _Place, node: Node, seen: frozenset[tuple[int, str]]) -> Any:
-        """The required part of a value. `seen` holds the references followed to get here, so that cycles end."""
+        """The required part of a value. `seen` holds the references followed to it, so that cycles end."""
         value, archive = place
         if isinstance(node, Leaf) and not node.resolved:
             return value

@@ -1,9 +1,9 @@
-"""Owns the `required` tree: what may stand in it, what it names, and what of an archive lies below its leaves (SPEC 6).
+"""Owns the `required` tree: what may stand in it, what it names, what of an archive it asks for (SPEC 6).
 
-`parse` refuses a malformed tree with the path of the mistake and gives a `Required`, a plain value. Its `root` is the
-same tree as the rest of the package walks it: a `Section` for each level and one of the two leaves `KEEP`
-(`*`, `include`) and `KEEP_RESOLVED` (`include-resolved`). Slices are gone there: lists come compact from the server,
-so `run[-1]` is found under the plain key `run`.
+`parse` refuses a malformed tree with the path of the mistake and gives a `Required`, a plain value. Its
+`root` is the same tree as the rest of the package walks it: a `Section` for each level and one of the two leaves
+`KEEP` (`*`, `include`) and `KEEP_RESOLVED` (`include-resolved`). Slices are gone there: lists come compact
+from the server, so `run[-1]` is found under the plain key `run`.
 """
 
 from __future__ import annotations
@@ -226,8 +226,8 @@ def _check_keys(level: dict[Any, Any], above: tuple[str, ...], where: str) -> No
         if name in seen:
             # The server answers only the later of the two, without a word.
             raise RequiredError(
-                f"required: {seen[name]!r} and {key!r} {where} name the same list, and the server answers only one; "
-                "ask for one slice that spans both, or make two queries"
+                f"required: {seen[name]!r} and {key!r} {where} name the same list, and the server answers "
+                "only one; ask for one slice that spans both, or make two queries"
             )
         seen[name] = key
 

@@ -1,4 +1,4 @@
-"""Owns the schema of a frame or dataset: columns, their types, and the Arrow metadata that keeps units (SPEC 7).
+"""Owns the schema of a frame or dataset: columns, types, and the Arrow metadata that keeps units (SPEC 7).
 
 A `Schema` is a plain value. A table made with it has `entry_id`, `upload_id`, the schema's columns sorted by
 name, and `_more`: what a row held outside the schema, as JSON.

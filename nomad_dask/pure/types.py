@@ -73,7 +73,7 @@ def inner_of(type_name: str) -> str | None:
 
 @cache
 def join(one: str, other: str) -> str:
-    """The narrowest type that holds both: int and float meet as `double`, null and any; the rest as `json`."""
+    """The narrowest type that holds both: int and float meet as `double`, unlike things as `json`."""
     if one == other or other == NULL:
         return one
     if one == NULL:

@@ -1,7 +1,7 @@
 """The spelling of paths (SPEC 6): names can always be taken apart again."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nomad_dask.pure import paths
@@ -9,11 +9,13 @@ from nomad_dask.pure import paths
 keys = st.lists(st.text(alphabet=st.sampled_from("ab.\\[0\n é"), max_size=5) | st.text(), min_size=1)
 
 
+@settings(deadline=None)
 @given(keys)
 def test_split_undoes_join(parts: list[str]) -> None:
     assert paths.split(paths.join(parts)) == tuple(parts)
 
 
+@settings(deadline=None)
 @given(keys, keys)
 def test_two_paths_never_share_a_name(one: list[str], other: list[str]) -> None:
     assert (paths.join(one) == paths.join(other)) == (one == other)
@@ -33,6 +35,7 @@ def test_names_read_as_the_contract_spells_them(parts: list[str], name: str) -> 
     assert paths.split(name) == tuple(parts)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("a.\\"), max_size=8))
 def test_any_text_can_be_taken_apart(name: str) -> None:
     assert paths.split(name)

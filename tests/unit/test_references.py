@@ -1,4 +1,4 @@
-"""References in plain JSON (SPEC 6): resolved by us as the server does in place, cycles ended, answers joined."""
+"""References in plain JSON (SPEC 6): resolved as the server does in place, cycles ended, answers joined."""
 
 import json
 from pathlib import Path
@@ -73,7 +73,9 @@ def test_references_of_another_entry_are_looked_up_in_that_entry(start: str) -> 
     assert resolve(archive, parse(SYSTEM)) == {"ref": expected}
 
 
-@pytest.mark.parametrize("start", ["/run/7", "/run/x", "/nowhere", "", "/", "plain text", "#", "/ref", "/run/0/n/x"])
+@pytest.mark.parametrize(
+    "start", ["/run/7", "/run/x", "/nowhere", "", "/", "plain text", "#", "/ref", "/run/0/n/x"]
+)
 def test_what_cannot_be_resolved_stays_its_string(start: str) -> None:
     assert resolve({"ref": start, "run": [{"n": 1}]}, parse(SYSTEM)) == {"ref": start}
 

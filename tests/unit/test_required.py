@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nomad_dask.pure.errors import RequiredError, UserError
@@ -15,7 +15,9 @@ from nomad_dask.pure.required import Required, parse, prune, split
 
 REFERENCE = {
     "workflow2": {
-        "results": {"calculation_result_ref": {"energy": "*", "system_ref": {"chemical_composition_reduced": "*"}}}
+        "results": {
+            "calculation_result_ref": {"energy": "*", "system_ref": {"chemical_composition_reduced": "*"}}
+        }
     }
 }
 
@@ -30,7 +32,9 @@ def plain(key: str) -> str:
 
 trees = st.recursive(
     directives,
-    lambda below: st.lists(st.tuples(keys, below), max_size=3, unique_by=lambda item: plain(item[0])).map(dict),
+    lambda below: st.lists(st.tuples(keys, below), max_size=3, unique_by=lambda item: plain(item[0])).map(
+        dict
+    ),
     max_leaves=12,
 ).filter(lambda tree: tree != "exclude")
 
@@ -41,7 +45,9 @@ def dicts(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 archives = dicts(
     st.recursive(
-        st.integers(-3, 3) | st.text(max_size=3), lambda v: dicts(v) | st.lists(dicts(v), max_size=3), max_leaves=15
+        st.integers(-3, 3) | st.text(max_size=3),
+        lambda v: dicts(v) | st.lists(dicts(v), max_size=3),
+        max_leaves=15,
     )
 )
 
@@ -64,7 +70,12 @@ def test_empty_tree_asks_for_nothing() -> None:
 
 
 def test_required_paths_are_the_leaves_as_written() -> None:
-    tree = {"resolve-inplace": True, "run[-1]": {"a.b": "*", "x": "exclude", "y": {}}, **REFERENCE, "*": "include"}
+    tree = {
+        "resolve-inplace": True,
+        "run[-1]": {"a.b": "*", "x": "exclude", "y": {}},
+        **REFERENCE,
+        "*": "include",
+    }
     assert parse(tree).paths == (
         "run[-1].a\\.b",
         "workflow2.results.calculation_result_ref.energy",
@@ -129,10 +140,17 @@ def test_request_sets_and_clears_in_place_resolving() -> None:
 
 def test_prune_keeps_named_sections_exclusions_and_references() -> None:
     tree = parse({"*": "*", "run": {"*": "*", "m_def": "exclude"}, "results": "exclude", "ref": {"x": "*"}})
-    archive = {"run": [{"m_def": 1, "a": 2}], "results": 3, "data": {"m_def": 4}, "ref": "/run/0", "m_ref_archives": 5}
+    archive = {
+        "run": [{"m_def": 1, "a": 2}],
+        "results": 3,
+        "data": {"m_def": 4},
+        "ref": "/run/0",
+        "m_ref_archives": 5,
+    }
     assert prune(archive, tree.root) == {"run": [{"a": 2}], "data": {"m_def": 4}, "ref": "/run/0"}
 
 
+@settings(deadline=None)
 @given(trees)
 def test_a_required_tree_is_a_plain_value(tree: Any) -> None:
     required = parse(tree)
@@ -144,6 +162,7 @@ def test_a_required_tree_is_a_plain_value(tree: Any) -> None:
     assert Required(required.text).tree == tree
 
 
+@settings(deadline=None)
 @given(trees, archives)
 def test_narrower_trees_give_the_same_parts(tree: Any, archive: dict[str, Any]) -> None:
     """Cutting at the first level that branches, and again, loses nothing and adds nothing."""
@@ -156,7 +175,10 @@ def test_narrower_trees_give_the_same_parts(tree: Any, archive: dict[str, Any]) 
 
 
 def test_split_cuts_one_level_and_keeps_slices() -> None:
-    tree = {"resolve-inplace": True, "run[-1]": {"program": "*", "method[0]": {"x": "*", "y": "*"}, "z": "exclude"}}
+    tree = {
+        "resolve-inplace": True,
+        "run[-1]": {"program": "*", "method[0]": {"x": "*", "y": "*"}, "z": "exclude"},
+    }
     assert [piece.tree for piece in split(parse(tree))] == [
         {"resolve-inplace": True, "run[-1]": {"program": "*"}},
         {"resolve-inplace": True, "run[-1]": {"method[0]": {"x": "*", "y": "*"}}},
@@ -166,14 +188,17 @@ def test_split_cuts_one_level_and_keeps_slices() -> None:
 
 
 def test_the_server_refuses_what_we_refuse_and_takes_what_we_take(shared_data: Path) -> None:
-    """Recorded answers: 4xx and 5xx for a malformed tree, 200 for a good one; the exception loses data silently."""
+    """Recorded: 4xx and 5xx for a malformed tree, 200 for a good one; the exception loses data silently."""
     checked = 0
     for line in (shared_data / "recorded.jsonl").read_text().splitlines():
         record = json.loads(line)
         if record["path"] != "entries/archive/query" or "required" not in record["request"]:
             continue
         name, status = record["name"], record["status"]
-        if status in (401, 403) or name in ("index on no list", "reference to another installation, in place"):
+        if status in (401, 403) or name in (
+            "index on no list",
+            "reference to another installation, in place",
+        ):
             continue
         good = status == 200 and name != "run[-1] and run[0]"
         checked += 1
