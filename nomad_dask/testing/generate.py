@@ -189,15 +189,16 @@ class Generated(Corpus):
         if feature == shapes.PRIVATE:
             return self._hidden[draw % len(self._hidden)] if self._hidden else None
         within, outside = upload.size, self.n_entries - upload.size
+        if not (within - 1 if feature == shapes.WITHIN else outside):
+            return None
         for k in range(64):
             if feature == shapes.WITHIN:
-                at = upload.start + (place - upload.start + 1 + (draw + k) % max(1, within - 1)) % within
+                at = upload.start + (place - upload.start + 1 + (draw + k) % (within - 1)) % within
             else:
-                at = (upload.start + within + (draw + k) % max(1, outside)) % self.n_entries
+                at = (upload.start + within + (draw + k) % outside) % self.n_entries
             rank = self._public.rank(at)
-            inside = upload.start <= at < upload.start + within
             has_archive = self._drawn(rank) not in (shapes.EMPTY, shapes.NO_ARCHIVE)
-            if at != place and has_archive and inside == (feature == shapes.WITHIN):
+            if at != place and has_archive:
                 return self._shown[rank]
         return None
 

@@ -324,6 +324,23 @@ def test_references_to_other_entries_are_what_the_feature_says(everything, corpu
     assert set(seen) == {shapes.WITHIN, shapes.OUTSIDE, shapes.PRIVATE, shapes.ABSENT, shapes.REMOTE}
 
 
+def test_energies_of_an_archive_agree(everything, corpus):
+    for i, _, archive, document in everything:
+        if not archive or corpus.feature(i) == shapes.NOT_FINITE:
+            continue
+        energies = [calculation["energy"] for calculation in archive["run"][0]["calculation"]]
+        totals = [energy["total"]["value"] for energy in energies]
+        assert totals == sorted(set(totals), reverse=True) and totals[0] < 0
+        assert [energy["free"]["value"] for energy in energies] == pytest.approx(
+            [1.0001 * x for x in totals], rel=1e-12, abs=0
+        )
+        if "value_per_atom" in energies[0]["total"]:
+            each = [energy["total"]["value_per_atom"] * document["optimade"]["nsites"] for energy in energies]
+            assert each == pytest.approx(totals, rel=1e-12, abs=0)
+        found = archive.get("workflow2", {}).get("results", {})
+        assert found.get("energies", totals) == totals
+
+
 def test_special_archives_are_special(everything, corpus):
     for i, entry, archive, document in everything:
         feature, text = corpus.feature(i), orjson.dumps(archive).decode()
