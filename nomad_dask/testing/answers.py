@@ -19,6 +19,7 @@ OWNER_ALL = (
     "that you might now be allowed to access."
 )
 KEPT_BYTES = 128 * 1024 * 1024
+NO_TEMPLATE = b""
 
 Hit = Callable[[str], bool]
 """Whether something holds for an entry, by its id."""
@@ -27,7 +28,7 @@ Hit = Callable[[str], bool]
 class Answers:
     """Answers requests over one corpus. Not thread-safe: the server asks from its one thread.
 
-    Rendered archives are kept: one per shape and `required`, and up to 128 MB of those that have no shape.
+    Rendered archives are kept: one per shape and `required`, and those without shape; up to 128 MB of each.
     """
 
     def __init__(self, corpus: Corpus, *, version: str = "2.0") -> None:
@@ -35,7 +36,7 @@ class Answers:
         self._listing = Listing(corpus)
         self._quantities = corpus.quantities | {"entry_id", "upload_id", "parser_name"}
         self._grammar = Grammar(self._quantities, any_of_nothing=version.startswith("1."))
-        self._shapes: dict[Any, bytes | None] = {}
+        self._shapes = Kept(KEPT_BYTES)
         self._rendered = Kept(KEPT_BYTES)
 
     def entries(self, body: Any, user: str | None) -> Json:
@@ -46,7 +47,8 @@ class Answers:
         if projection.ids_only:
             rows = [_named(self.corpus.entries[i], projection.include or ()) for i in page.positions]
         else:
-            rows = [projection.of(self.corpus.document(i)) for i in page.positions]
+            canonical = orjson.dumps(projection.given)
+            rows = [self._document(i, projection, canonical) for i in page.positions]
         answer = {"owner": owner, "query": query.echo(plain=False), "pagination": page.echo(pagination)}
         if projection.given is not None:
             answer["required"] = projection.given
@@ -88,15 +90,31 @@ class Answers:
         query = self._grammar.parse(body.get("query"))
         return query, pagination, self._listing.page(query, owner, user, pagination)
 
+    def _document(self, i: int, projection: Projection, canonical: bytes) -> Any:
+        """What an answer holds of one search document."""
+        shape = self.corpus.shape(i)
+        if shape is None:
+            return projection.of(self.corpus.document(i))
+        key = ("document", shape, canonical)
+        rendered = self._shapes.get(key)
+        if rendered is None:
+            template = self.corpus.document_template(shape)
+            rendered = NO_TEMPLATE if template is None else orjson.dumps(projection.of(template))
+            self._shapes.put(key, rendered)
+        if rendered == NO_TEMPLATE:
+            return projection.of(self.corpus.document(i))
+        return orjson.Fragment(self.corpus.fill(i, rendered))
+
     def _archive(self, i: int, entry: Entry, required: Required, canonical: bytes, user: str | None) -> bytes:
         """What an answer holds of one archive, as JSON: a copy and a few replacements if it has a shape."""
         shape = self.corpus.shape(i)
         if shape is not None:
-            key = (shape, canonical)
-            if key not in self._shapes:
-                self._shapes[key] = self._of_shape(shape, required)
-            rendered = self._shapes[key]
-            if rendered is not None:
+            key = ("archive", shape, canonical)
+            rendered = self._shapes.get(key)
+            if rendered is None:
+                rendered = self._of_shape(shape, required)
+                self._shapes.put(key, rendered)
+            if rendered != NO_TEMPLATE:
                 return self.corpus.fill(i, rendered)
         alone = (i, canonical, user)
         kept = self._rendered.get(alone)
@@ -106,12 +124,12 @@ class Answers:
             self._rendered.put(alone, kept)
         return kept
 
-    def _of_shape(self, shape: Any, required: Required) -> bytes | None:
-        """The rendered template of a shape; None where `required` leads out of it."""
+    def _of_shape(self, shape: Any, required: Required) -> bytes:
+        """The rendered template of a shape; `NO_TEMPLATE` where `required` leads out of it."""
         try:
             return orjson.dumps(read(required, self.corpus.template(shape), "", _leads_out))
         except _LeadsOutError:
-            return None
+            return NO_TEMPLATE
 
     def _fetching(self, user: str | None) -> Callable[[str, str], Json | None]:
         def fetch(upload_id: str, entry_id: str) -> Json | None:

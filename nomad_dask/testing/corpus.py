@@ -70,6 +70,10 @@ class Corpus(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} names shapes and has no templates")
 
+    def document_template(self, shape: Hashable) -> Json | None:
+        """The same for search documents; None: they are served from `document(i)`."""
+        return None
+
     def fill(self, i: int, rendered: bytes) -> bytes:
         """The rendered JSON with the placeholders replaced by the values of entry i."""
         return rendered

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 
@@ -29,33 +30,41 @@ class Seen:
 
 
 class Log:
-    """The requests that a server has seen, the last `keep` of them; the counters are of all since `clear`."""
+    """The requests that a server has seen, the last `keep` of them; the counters are of all since `clear`.
+
+    The server adds to it from its thread, others read from theirs.
+    """
 
     def __init__(self, keep: int | None = None) -> None:
         self._seen: deque[Seen] = deque(maxlen=keep)
+        self._lock = Lock()
         self.clear()
 
     def clear(self) -> None:
         """Forgets what was seen."""
-        self._seen.clear()
-        self._paths: dict[str, int] = {}
-        self.bytes = 0
-        """Bytes of bodies sent."""
+        with self._lock:
+            self._seen.clear()
+            self._paths: dict[str, int] = {}
+            self.bytes = 0
+            """Bytes of bodies sent."""
 
     def add(self, seen: Seen) -> None:
         """Notes a request."""
-        self._seen.append(seen)
-        self._paths[seen.path] = self._paths.get(seen.path, 0) + 1
-        self.bytes += seen.sent
+        with self._lock:
+            self._seen.append(seen)
+            self._paths[seen.path] = self._paths.get(seen.path, 0) + 1
+            self.bytes += seen.sent
 
     def count(self, path: str | None = None, status: int | None = None) -> int:
         """How many requests there were, to a path, with a status (of those that are kept)."""
         if status is not None:
             return sum(seen.status == status and path in (None, seen.path) for seen in self)
-        return sum(self._paths.values()) if path is None else self._paths.get(path, 0)
+        with self._lock:
+            return sum(self._paths.values()) if path is None else self._paths.get(path, 0)
 
     def __iter__(self) -> Iterator[Seen]:
-        return iter(list(self._seen))
+        with self._lock:
+            return iter(list(self._seen))
 
     def __len__(self) -> int:
         return len(self._seen)

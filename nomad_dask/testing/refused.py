@@ -28,12 +28,12 @@ def search_failed(reason: str) -> Refused:
     return Refused(400, f"Elasticsearch could not process your query: {cause}")
 
 
-def unexpected(exception_class: str, exception: str = "") -> Refused:
+def unexpected(exception_class: str, exception: str = "", traceback: str = "...") -> Refused:
     """The 500 of a request that the API did not see coming."""
     detail = {
         "reason": "Unexpected exception while handling your request",
         "exception": exception,
         "exception_class": exception_class,
-        "exception_traceback": "...",
+        "exception_traceback": traceback,
     }
     return Refused(500, detail)

@@ -61,7 +61,7 @@ def serve(
     gzip: bool = False,
     version: str = "2.0",
     token_seconds: float = 3600,
-    keep_log: int | None = 100_000,
+    keep_log: int | None = 10_000,
 ) -> Iterator[Served]:
     """A NOMAD-compatible server on loopback for as long as the block runs:
 

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import socket
+import struct
 import time
+import traceback
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from nomad_dask.testing.answers import Answers
 from nomad_dask.testing.corpus import Corpus, Json
 from nomad_dask.testing.faults import Delay, FaultRequest, Faults, Reset, Stall, Status, Truncate
 from nomad_dask.testing.log import Log, Seen
-from nomad_dask.testing.refused import Refused, invalid
+from nomad_dask.testing.refused import Refused, invalid, unexpected
 from nomad_dask.testing.users import Users
 
 PREFIX = "/api/v1/"
@@ -45,7 +48,7 @@ class Server:
         gzip: bool = False,
         version: str = "2.0",
         token_seconds: float = 3600,
-        keep_log: int | None = 100_000,
+        keep_log: int | None = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.users = Users(corpus.users, token_seconds=token_seconds)
@@ -108,9 +111,12 @@ class Server:
             answer = self._route(request, path, data, body, user)
         except Refused as refused:
             return user, _Reply(refused.status, orjson.dumps({"detail": refused.detail}))
+        except Exception as exc:
+            detail = unexpected(type(exc).__name__, str(exc), traceback.format_exc()).detail
+            return user, _Reply(500, orjson.dumps({"detail": detail}))
         if isinstance(answer, bytes):
             return user, _Reply(200, answer)
-        return user, _Reply(200, orjson.dumps(edit(answer) if edit else answer))
+        return user, _Reply(200, orjson.dumps(edit(_plain(answer)) if edit else answer))
 
     def _route(
         self, request: web.Request, path: str, data: bytes, body: Any, user: str | None
@@ -190,8 +196,18 @@ class Server:
 _NO_FAULTS = Faults()
 
 
+def _plain(answer: Json) -> Json:
+    """The answer with rows that can be edited."""
+    rows = answer.get("data", [])
+    rows = [orjson.loads(orjson.dumps(row)) if isinstance(row, orjson.Fragment) else row for row in rows]
+    return {**answer, "data": rows} if rows else answer
+
+
 def _abort(request: web.Request) -> None:
+    """Closes without lingering, so that the client gets a reset, not an end."""
     if request.transport is not None:
+        now = struct.pack("ii", 1, 0)
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
         request.transport.abort()
 
 

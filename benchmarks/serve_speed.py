@@ -1,0 +1,131 @@
+"""How many MB of archive JSON a second the embedded archive serves: it must not be what a benchmark measures.
+
+    python benchmarks/serve_speed.py [--entries 2000] [--seconds 3] [--archives FOLDER]
+
+The server has a process of its own, and a core where the system allows it; this process only empties sockets.
+Prints one line for each kind of request: MB of body per second of CPU time of the server, and of wall time.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import socket
+import time
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from nomad_dask.testing import serve
+
+PAGES = {
+    "whole archives, 100 a page": ("entries/archive/query", {"required": "*"}, 100),
+    "whole archives, 10 a page": ("entries/archive/query", {"required": "*"}, 10),
+    "last energies, 1000 a page": (
+        "entries/archive/query",
+        {"required": {"run": {"calculation[-1]": {"energy": "*"}}}},
+        1000,
+    ),
+    "results, references, 1000 a page": (
+        "entries/archive/query",
+        {
+            "required": {
+                "results": "*",
+                "workflow2": {"results": {"calculation_result_ref": {"energy": "*"}}},
+            }
+        },
+        1000,
+    ),
+    "ids, 10000 a page": ("entries/query", {"required": {"include": ["entry_id", "upload_id"]}}, 10000),
+    "whole documents, 1000 a page": ("entries/query", {}, 1000),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--entries", type=int, default=2000)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--archives", default=None)
+    options = parser.parse_args()
+    here, there = multiprocessing.Pipe()
+    spawn = multiprocessing.get_context("spawn")
+    child = spawn.Process(target=be_the_server, args=(there, options.entries, options.archives), daemon=True)
+    child.start()
+    host, port = here.recv()
+    pin(0)
+    print(f"{'request':32} {'MB/CPU s':>9} {'MB/s':>7} {'pages/s':>8} {'kB/page':>8}")
+    for name, (path, body, size) in PAGES.items():
+        print(f"{name:32} {measure(here, host, port, path, body, size, options.seconds)}", flush=True)
+    here.send("stop")
+    child.join()
+
+
+def be_the_server(pipe: Connection, entries: int, archives: str | None) -> None:
+    pin(1)
+    with serve(n_entries=entries, archives=archives) as url:
+        host, port = url.removeprefix("http://").split("/")[0].split(":")
+        pipe.send((host, int(port)))
+        while pipe.recv() == "cpu":
+            pipe.send(time.process_time())
+
+
+def pin(core: int) -> None:
+    with suppress(AttributeError, OSError):
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]} if os.cpu_count() != 1 else {0})
+
+
+def measure(
+    pipe: Connection, host: str, port: int, path: str, body: dict[str, Any], size: int, seconds: float
+) -> str:
+    """Walks the pages of the whole archive again and again. The first walk is warming up."""
+    with socket.create_connection((host, port)) as connection:
+        buffer = bytearray(1 << 20)
+        cursors: list[str] = []
+        cursor = ""
+        while True:
+            cursors.append(cursor)
+            _, end = ask(connection, buffer, path, body, size, cursor)
+            if not end:
+                break
+            cursor = end
+        sent = pages = 0
+        cpu, start = used(pipe), time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            sent += ask(connection, buffer, path, body, size, cursors[pages % len(cursors)])[0]
+            pages += 1
+        wall, cpu = time.perf_counter() - start, used(pipe) - cpu
+    rates = f"{sent / cpu / 1e6:9.0f} {sent / wall / 1e6:7.0f}"
+    return f"{rates} {pages / wall:8.1f} {sent / pages / 1e3:8.0f}"
+
+
+def used(pipe: Connection) -> float:
+    pipe.send("cpu")
+    return float(pipe.recv())
+
+
+def ask(
+    connection: socket.socket, buffer: bytearray, path: str, body: dict[str, Any], size: int, cursor: str
+) -> tuple[int, str | None]:
+    """One page: the bytes of its body, and the next cursor."""
+    pagination = {"page_size": size, "page_after_value": cursor}
+    data = json.dumps(body | {"pagination": pagination}).encode()
+    head = f"POST /api/v1/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+    connection.sendall(head.encode() + data)
+    got = connection.recv(1 << 20)
+    while b"\r\n\r\n" not in got:
+        got += connection.recv(1 << 20)
+    head_bytes, _, body_bytes = got.partition(b"\r\n\r\n")
+    assert head_bytes.startswith(b"HTTP/1.1 200"), got[:300]
+    length = int(head_bytes.lower().partition(b"content-length:")[2].split()[0])
+    left, first = length - len(body_bytes), body_bytes
+    while left:
+        n = connection.recv_into(buffer)
+        if len(first) < 100_000 and b'"next_page_after_value":"' not in first:
+            first += buffer[:n]
+        left -= n
+    _, found, rest = first.partition(b'"next_page_after_value":"')
+    return length, rest.split(b'"')[0].decode() if found else None
+
+
+if __name__ == "__main__":
+    main()
