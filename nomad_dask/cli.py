@@ -29,8 +29,12 @@ app = typer.Typer(
 )
 
 Query = Annotated[str, typer.Option(help="NOMAD's search expression, as JSON text or @file.json.")]
-RequiredTree = Annotated[str, typer.Option(help="Which parts of each archive: JSON text or @file.json; '*' is all.")]
-Url = Annotated[str | None, typer.Option(help="The api's base, ending in /api/v1. Default: the public server.")]
+RequiredTree = Annotated[
+    str, typer.Option(help="Which parts of each archive: JSON text or @file.json; '*' is all.")
+]
+Url = Annotated[
+    str | None, typer.Option(help="The api's base, ending in /api/v1. Default: the public server.")
+]
 Owner = Annotated[str, typer.Option(help="Whose entries: visible, public, user, shared, staging.")]
 After = Annotated[str, typer.Option(help="Only entries whose id is greater than this.")]
 ResultsMax = Annotated[int | None, typer.Option(help="At most so many entries. Default: all.")]
@@ -38,8 +42,12 @@ PartitionSize = Annotated[int | None, typer.Option(help="Entries in each part.")
 Npartitions = Annotated[int | None, typer.Option(help="How many parts.")]
 Rate = Annotated[float, typer.Option(help="Requests a second over all workers; 0: no limit.")]
 Concurrency = Annotated[int, typer.Option(help="Requests under way at once over all workers.")]
-BatchSizeOption = Annotated[int | None, typer.Option(help="Entries in one request. Default: found as it goes.")]
-Workers = Annotated[int | None, typer.Option(help="Local worker processes. Default: one per core, four at most.")]
+BatchSizeOption = Annotated[
+    int | None, typer.Option(help="Entries in one request. Default: found as it goes.")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Local worker processes. Default: one per core, four at most.")
+]
 Scheduler = Annotated[str | None, typer.Option(help="Use a running Dask cluster: tcp://host:8786.")]
 RetryFailures = Annotated[bool, typer.Option("--retry-failures", help="Ask again for entries that failed.")]
 
@@ -76,7 +84,9 @@ def plan(
 
 @app.command()
 def harvest(
-    job: Annotated[Path | None, typer.Argument(help="A .toml or .json file with these options as keys.")] = None,
+    job: Annotated[
+        Path | None, typer.Argument(help="A .toml or .json file with these options as keys.")
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Folder or fsspec url of the dataset.")] = None,
     query: Query = "{}",
     required: RequiredTree = "*",
@@ -149,10 +159,14 @@ def status(path: Annotated[str, typer.Argument(help="Folder or url of the datase
 def serve(
     n_entries: Annotated[int, typer.Option(help="Generated public entries.")] = 2000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same archive.")] = 0,
-    archives: Annotated[Path | None, typer.Option(help="Serve a folder of archive JSON files instead.")] = None,
+    archives: Annotated[
+        Path | None, typer.Option(help="Serve a folder of archive JSON files instead.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0: any that is free.")] = 8000,
-    faults: Annotated[str | None, typer.Option(help="Misbehave: 'status=503,rate=0.1; latency=0.2; limit=20'.")] = None,
+    faults: Annotated[
+        str | None, typer.Option(help="Misbehave: 'status=503,rate=0.1; latency=0.2; limit=20'.")
+    ] = None,
     gzip: Annotated[bool, typer.Option("--gzip", help="Compress answers when asked to.")] = False,
 ) -> None:
     """Run the embedded archive: a NOMAD-compatible server for tests and trials."""
@@ -170,7 +184,9 @@ def serve(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the dataset goes; an earlier demo there is replaced.")] = Path("demo"),
+    out: Annotated[
+        Path, typer.Option(help="Where the dataset goes; an earlier demo there is replaced.")
+    ] = Path("demo"),
     n_entries: Annotated[int, typer.Option(help="Entries in the embedded archive.")] = 2000,
     workers: Annotated[int, typer.Option(help="Worker processes.")] = 2,
 ) -> None:
@@ -183,8 +199,12 @@ def demo(
 def _run_harvest(asked: ArchiveQuery, out: str, **options: Any) -> None:
     from .console import closing, shown
 
-    with shown() as show:
-        report = asked.to_parquet(out, progress=show, **options)
+    try:
+        with shown() as show:
+            report = asked.to_parquet(out, progress=show, **options)
+    except KeyboardInterrupt:
+        print("interrupted; finished segments are kept: run the same command again to go on", file=sys.stderr)
+        raise typer.Exit(130) from None
     print(closing(report, out))
     raise typer.Exit(_code(report))
 
@@ -273,9 +293,6 @@ def main() -> None:
     """The entry point: runs a command, and turns errors into one message and an exit code."""
     try:
         app()
-    except KeyboardInterrupt:
-        print("\ninterrupted; finished segments are kept: run the same command again to go on", file=sys.stderr)
-        raise SystemExit(130) from None
     except NomadDaskError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2 if isinstance(error, UserError) else 1) from None

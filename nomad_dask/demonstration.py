@@ -41,7 +41,9 @@ def demonstrate(out: Path, n_entries: int, workers: int) -> Report:
             report = query.to_parquet(out, workers=workers, progress=show)
         seconds = time.monotonic() - began
     print(closing(report, str(out)))
-    print(f"3. {report.rows} entries, {report.n_bytes / 1e6:.1f} MB, {seconds:.1f} s; the dataset lies in {out}/data")
+    print(
+        f"3. {report.rows} entries, {report.n_bytes / 1e6:.1f} MB, {seconds:.1f} s; the dataset lies in {out}/data"
+    )
     print(_first_rows(out))
     print("4. open it with")
     print("   import pandas as pd")

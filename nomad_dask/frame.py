@@ -42,7 +42,8 @@ def read_partition(job: Job, segment: Segment, on_failure: str) -> pd.DataFrame:
             "upload_id": pa.array([f.upload_id for f in receipt.failures], pa.string()),
         }
         rows = pa.table(
-            [names.get(f.name, pa.nulls(len(receipt.failures), f.type)) for f in table.schema], schema=table.schema
+            [names.get(f.name, pa.nulls(len(receipt.failures), f.type)) for f in table.schema],
+            schema=table.schema,
         )
         table = in_order(pa.concat_tables([table, rows]))
     return to_pandas(table)

@@ -8,6 +8,8 @@ stopped.
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from .edges.store import Store
 from .edges.transport import Server
@@ -48,6 +51,26 @@ class Cluster:
         if self.workers is not None and self.workers < 1:
             raise UserError(f"workers must be 1 or more, not {self.workers}")
 
+    def check(self) -> None:
+        """Whether something listens at the scheduler's address: cheap, so that it can be asked before anything else."""
+        if self.scheduler is None:
+            return
+        parts = urlsplit(self.scheduler)
+        if parts.scheme not in ("tcp", "tls") or not parts.hostname or not parts.port:
+            raise UserError(
+                f"no address of a scheduler: {self.scheduler!r}; expected one like tcp://host:8786"
+            )
+        try:
+            socket.create_connection((parts.hostname, parts.port), timeout=10).close()
+        except OSError as error:
+            raise self._absent(error) from error
+
+    def _absent(self, error: Exception) -> UnreachableError:
+        return UnreachableError(
+            f"no Dask scheduler answers at {self.scheduler}: {error}; "
+            "start one with `dask scheduler`, or leave --scheduler out"
+        )
+
     @contextmanager
     def client(self) -> Iterator[DaskClient]:
         """A Dask client for the job; a cluster that was started for it is stopped after it."""
@@ -57,10 +80,7 @@ class Cluster:
             try:
                 client = Client(self.scheduler, timeout=10, set_as_default=False)
             except (OSError, TimeoutError, ValueError) as error:
-                raise UnreachableError(
-                    f"no Dask scheduler answers at {self.scheduler}: {error}; "
-                    "start one with `dask scheduler`, or leave --scheduler out"
-                ) from error
+                raise self._absent(error) from error
             with client:
                 yield client
             return
@@ -70,12 +90,18 @@ class Cluster:
                 n_workers=n,
                 threads_per_worker=self.threads_per_worker,
                 processes=True,
-                dashboard_address=None,
+                dashboard_address="localhost:0",
                 silence_logs=40,
+                preload=__name__,
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):
             yield client
+
+
+def dask_setup(worker: object) -> None:
+    """Dask calls this in each local worker: Ctrl-C in the terminal reaches them too, but is the client's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def harvest(

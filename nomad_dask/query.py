@@ -16,6 +16,7 @@ from .edges.pages import LARGEST_PAGE, archives, list_page
 from .edges.store import Store
 from .edges.transport import Client, Server, run
 from .pure.errors import UserError
+from .pure.flatten import OnNew
 from .pure.limits import BatchSize, Limits
 from .pure.manifest import Manifest, Question, identity
 from .pure.report import Failure, Ref, Report
@@ -83,7 +84,9 @@ class ArchiveQuery:
         if batch_size is not None:
             _whole_number("batch_size", batch_size, 1, LARGEST_PAGE)
         if max_requests_per_second is not None and not max_requests_per_second > 0:
-            raise UserError(f"max_requests_per_second must be above 0, or None, not {max_requests_per_second!r}")
+            raise UserError(
+                f"max_requests_per_second must be above 0, or None, not {max_requests_per_second!r}"
+            )
         if not timeout > 0:
             raise UserError(f"timeout must be above 0 seconds, not {timeout!r}")
         self.owner, self.query, self.after = owner, query or {}, after or ""
@@ -142,7 +145,11 @@ class ArchiveQuery:
     async def _fetch(self, n: int) -> int:
         client, question, added = Client(self._server), self._question(), 0
         while self._cursor is not None and (n <= 0 or added < n):
-            most = self.page_size if self.results_max is None else min(self.page_size, self.results_max - self._fetched)
+            most = (
+                self.page_size
+                if self.results_max is None
+                else min(self.page_size, self.results_max - self._fetched)
+            )
             if most <= 0:
                 break
             refs, total, _ = await list_page(client, question, Segment(self._cursor), most)
@@ -164,7 +171,10 @@ class ArchiveQuery:
             short = (n - len(results) if n > 0 else 0) - len(self._list)
             if self._cursor is not None and (short > 0 or (n <= 0 and not self._fetched)):
                 self.fetch(max(0, short))
-            fresh = [self._list.popleft() for _ in range(min(n - len(results), len(self._list)) if n > 0 else len(self._list))]
+            fresh = [
+                self._list.popleft()
+                for _ in range(min(n - len(results), len(self._list)) if n > 0 else len(self._list))
+            ]
             batch = fresh or ([] if results else list(self._failing.values()))
             if not batch:
                 break
@@ -193,7 +203,9 @@ class ArchiveQuery:
                     self._failing[ref.entry_id] = ref
                     self.failures.append(failure)
         finally:
-            self._list.extendleft(reversed([ref for ref in left.values() if ref.entry_id not in self._failing]))
+            self._list.extendleft(
+                reversed([ref for ref in left.values() if ref.entry_id not in self._failing])
+            )
         return [found[ref.entry_id] for ref in refs if ref.entry_id in found]
 
     def _settle(self, left: dict[str, Ref], ref: Ref) -> None:
@@ -209,7 +221,7 @@ class ArchiveQuery:
         npartitions: int | None = None,
         resolve_references: bool = True,
         on_failure: str = "raise",
-        on_new: str = "more",
+        on_new: OnNew = "more",
     ) -> list[Delayed]:
         """The query as lazy Dask partitions: one pandas frame per segment, one row per entry, Arrow types.
 
@@ -233,7 +245,7 @@ class ArchiveQuery:
         partition_size: int | None = None,
         npartitions: int | None = None,
         resolve_references: bool = True,
-        on_new: str = "more",
+        on_new: OnNew = "more",
         workers: int | None = None,
         scheduler: str | None = None,
         client: DaskClient | None = None,
@@ -253,17 +265,23 @@ class ArchiveQuery:
 
         store, question = Store.at(path), self._question(resolve_references)
         cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)
-        cluster = client if client is not None else Cluster(workers, scheduler)
+        cluster = Cluster(workers, scheduler)
+        cluster.check()
         manifest = store.manifest()
         if manifest is None:
             manifest = self._begin(question, cut, on_new)
             store.create(manifest)
         manifest.must_match(identity(self.url, question, cut.after, cut.results_max), store.url)
         return harvest(
-            store, manifest, self._server, cluster=cluster, retry_failures=retry_failures, progress=progress
+            store,
+            manifest,
+            self._server,
+            cluster=client or cluster,
+            retry_failures=retry_failures,
+            progress=progress,
         )
 
-    def _begin(self, question: Question, cut: Cut, on_new: str) -> Manifest:
+    def _begin(self, question: Question, cut: Cut, on_new: OnNew) -> Manifest:
         plan, sample = self._prepare(question, cut)
         return Manifest(
             id=uuid.uuid4().hex,

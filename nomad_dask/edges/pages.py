@@ -136,9 +136,7 @@ async def _measured(
     return delivery, len(delivery.archives), n_bytes, seconds
 
 
-async def _batch(
-    client: Client, question: Question, batch: Sequence[Ref]
-) -> tuple[Delivery, int, float]:
+async def _batch(client: Client, question: Question, batch: Sequence[Ref]) -> tuple[Delivery, int, float]:
     """One batch, halved as long as it fails, so that only the bad entry is lost; with bytes and seconds."""
     in_place = question.resolve_references
     try:
@@ -180,9 +178,7 @@ async def _alone(client: Client, question: Question, ref: Ref) -> tuple[Delivery
     return Delivery(archives=[(ref, archive)]), 0, 0.0
 
 
-async def _pieces(
-    client: Client, question: Question, ref: Ref, required: Required
-) -> dict[str, Any] | None:
+async def _pieces(client: Client, question: Question, ref: Ref, required: Required) -> dict[str, Any] | None:
     try:
         return await _one(client, question, ref, required.request(in_place=True))
     except RemoteReferenceError:

@@ -81,10 +81,14 @@ class Store:
         try:
             tree = orjson.loads(raw)
             if tree["format"] != FORMAT:
-                raise DatasetError(f"{self.url} has format {tree['format']}; this version reads format {FORMAT}")
+                raise DatasetError(
+                    f"{self.url} has format {tree['format']}; this version reads format {FORMAT}"
+                )
             return Manifest.from_json(tree)
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise DatasetError(f"{self.url}/manifest.json is damaged ({error!r}); choose another folder") from error
+            raise DatasetError(
+                f"{self.url}/manifest.json is damaged ({error!r}); choose another folder"
+            ) from error
 
     def _refuse_strangers(self) -> None:
         fs, root = self._fs()
@@ -93,7 +97,9 @@ class Store:
         if not fs.isdir(root):
             raise DatasetError(f"{self.url} is a file; a dataset needs a folder of its own")
         names = {path.rstrip("/").rsplit("/", 1)[-1] for path in fs.ls(root, detail=False)}
-        if strangers := sorted(names - {"data", "segments", ".aside", "failures.parquet"} - {root.rsplit("/", 1)[-1]}):
+        if strangers := sorted(
+            names - {"data", "segments", ".aside", "failures.parquet"} - {root.rsplit("/", 1)[-1]}
+        ):
             raise DatasetError(
                 f"{self.url} is no dataset and not empty (it holds {', '.join(strangers[:3])}); choose another folder"
             )
@@ -102,7 +108,11 @@ class Store:
         """Write one part, then the receipt that makes it count. Overwrites an earlier try's."""
         buffer = pa.BufferOutputStream()
         pq.write_table(
-            table, buffer, compression="zstd", row_group_size=max(1, min(len(table), 50_000)), write_statistics=True
+            table,
+            buffer,
+            compression="zstd",
+            row_group_size=max(1, min(len(table), 50_000)),
+            write_statistics=True,
         )
         self._write(f"data/part-{receipt.segment:05d}.parquet", buffer.getvalue())
         self._write(f"segments/{receipt.segment:05d}.json", orjson.dumps(receipt.to_json()))
@@ -131,8 +141,9 @@ class Store:
     def write_failures(self, receipts: Iterable[Receipt]) -> None:
         """Write failures.parquet from the receipts: entries that failed, and entries that have no archive."""
         rows = [row for receipt in receipts for row in _failure_rows(receipt.missing, receipt.failures)]
-        columns = list(zip(*rows, strict=True)) if rows else [[] for _ in _FAILURES]
-        table = pa.table([pa.array(c, f.type) for c, f in zip(columns, _FAILURES, strict=True)], _FAILURES)
+        table = pa.Table.from_pylist(
+            [dict(zip(_FAILURES.names, row, strict=True)) for row in rows], _FAILURES
+        )
         buffer = pa.BufferOutputStream()
         pq.write_table(table, buffer, compression="zstd")
         self._write("failures.parquet", buffer.getvalue())
@@ -180,6 +191,8 @@ def _write_aside(root: str, name: str, content: Any) -> None:
 
 
 def _failure_rows(missing: tuple[Ref, ...], failures: tuple[Failure, ...]) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = [(*ref, "no archive", None, "listed, but nothing to send", 2) for ref in missing]
+    rows: list[tuple[Any, ...]] = [
+        (*ref, "no archive", None, "listed, but nothing to send", 2) for ref in missing
+    ]
     rows += [(f.entry_id, f.upload_id, "failed", f.status, f.reason, f.attempts) for f in failures]
     return sorted(rows)

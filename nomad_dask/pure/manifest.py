@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import DatasetError
+from .flatten import OnNew
 from .limits import BatchSize
 from .required import Required, parse
 from .schema import Schema
@@ -46,7 +47,7 @@ class Manifest:
     results_max: int | None
     plan: Plan
     schema: Schema
-    on_new: str = "more"
+    on_new: OnNew = "more"
     batch: BatchSize = BatchSize()
     """The batch size to begin with."""
     versions: tuple[tuple[str, str], ...] = ()
@@ -69,22 +70,24 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as plain JSON; `Manifest.from_json` gives it back."""
-        return {"id": self.id} | self.identity() | {
-            "on_new": self.on_new,
-            "layout": "wide",
-            "batch": {"size": self.batch.size, "fixed": self.batch.fixed},
-            "created": self.created,
-            "versions": dict(self.versions),
-            "schema": self.schema.to_json(),
-            "plan": self.plan.to_json(),
-        }
+        return (
+            {"id": self.id}
+            | self.identity()
+            | {
+                "on_new": self.on_new,
+                "layout": "wide",
+                "batch": {"size": self.batch.size, "fixed": self.batch.fixed},
+                "created": self.created,
+                "versions": dict(self.versions),
+                "schema": self.schema.to_json(),
+                "plan": self.plan.to_json(),
+            }
+        )
 
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> Manifest:
         """A manifest from what `to_json` gave."""
-        question = Question(
-            tree["owner"], tree["query"], parse(tree["required"]), tree["resolve_references"]
-        )
+        question = Question(tree["owner"], tree["query"], parse(tree["required"]), tree["resolve_references"])
         return cls(
             tree["id"],
             tree["url"],

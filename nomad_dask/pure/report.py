@@ -55,7 +55,9 @@ class Receipt:
 
     def joined(self, later: Receipt, ids: Sequence[str]) -> Receipt:
         """This receipt after a later try of its failed entries: rows are `ids` now, costs are those of both."""
-        statuses = {k: self.statuses.get(k, 0) + later.statuses.get(k, 0) for k in {*self.statuses, *later.statuses}}
+        statuses = {
+            k: self.statuses.get(k, 0) + later.statuses.get(k, 0) for k in {*self.statuses, *later.statuses}
+        }
         return replace(
             self,
             **span(ids),

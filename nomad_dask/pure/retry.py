@@ -96,7 +96,9 @@ def limited(outcome: Outcome) -> bool:
     return isinstance(outcome, Status) and outcome.code in _LIMITED
 
 
-def decide(outcome: Outcome, attempt: int, policy: Policy, *, entries: int = 1, jitter: float = 1.0) -> Decision:
+def decide(
+    outcome: Outcome, attempt: int, policy: Policy, *, entries: int = 1, jitter: float = 1.0
+) -> Decision:
     """What to do after the `attempt`-th try (from 1) of one request ended in `outcome`.
 
     `entries` is how many the request asked for by name: more than one can be halved. A 500 or a timeout of such

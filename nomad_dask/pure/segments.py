@@ -101,7 +101,7 @@ class Density:
         entries, and no range without entries gets a segment of its own.
         """
         n = max(1, min(n, self.total))
-        places, inner = self.places(), []
+        places, inner = self.places(), list[int]()
         done, at = 0, 0
         for k in range(1, n):
             want = self.total * k / n

@@ -7,6 +7,7 @@ cut exactly; many are cut by arithmetic over the id space, checked and corrected
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,7 +72,12 @@ async def count_matching(client: Client, question: Question, after: str = "") ->
 
 
 async def make_plan(
-    client: Client, question: Question, cut: Cut, *, matched: int | None = None, bytes_per_entry: float | None = None
+    client: Client,
+    question: Question,
+    cut: Cut,
+    *,
+    matched: int | None = None,
+    bytes_per_entry: float | None = None,
 ) -> Plan:
     """The segments of a query. A bounded number of small requests; no archive is asked for."""
     if matched is None:
@@ -84,7 +90,9 @@ async def make_plan(
         interval = replace(interval, upto=upto)
     n = cut.segments(total, bytes_per_entry)
     if total <= WALKED:
-        ids = [r.entry_id async for page in listing(client, question, interval) for r in page] if n > 1 else []
+        ids = (
+            [r.entry_id async for page in listing(client, question, interval) for r in page] if n > 1 else []
+        )
         if ids:
             return Plan(cut_ids(ids, n, interval.after, interval.upto), len(ids), True, matched)
         return Plan((interval,), total, True, matched)
@@ -98,7 +106,9 @@ async def _density(client: Client, question: Question, interval: Segment) -> Den
     counts = await _counts(client, question, bounds)
     doubtful = list(range(len(counts)))
     while doubtful and len(counts) + len(doubtful) <= MOST_PROBES:
-        halves = {i: even_bounds(bounds[i], bounds[i + 1], 2) for i in doubtful if counts[i] > LARGEST_PAGE // 10}
+        halves = {
+            i: even_bounds(bounds[i], bounds[i + 1], 2) for i in doubtful if counts[i] > LARGEST_PAGE // 10
+        }
         halves = {i: cut for i, cut in halves.items() if len(cut) == 3}
         lower = await asyncio.gather(*(count(client, question, Segment(a, m)) for a, m, _ in halves.values()))
         doubtful, finer, shares = [], bounds[:1], list[int]()
@@ -117,7 +127,7 @@ async def _density(client: Client, question: Question, interval: Segment) -> Den
 
 
 async def _counts(client: Client, question: Question, bounds: Sequence[str]) -> list[int]:
-    ranges = [Segment(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    ranges = [Segment(a, b) for a, b in itertools.pairwise(bounds)]
     return list(await asyncio.gather(*(count(client, question, r) for r in ranges)))
 
 
@@ -172,8 +182,12 @@ async def take_sample(client: Client, question: Question, after: str, matched: i
     found: list[dict[str, Any]] = []
     start = client.tally.n_bytes
     stride = max(1, len(refs) // SAMPLE_POINTS)
-    order = [ref for k in range(stride) for ref in refs[k::stride]]  # one of each point first: the rest may not come
-    async for delivery in archives(client, question, order, BatchSize(16, ceiling=64, target_bytes=2e6), 2, []):
+    order = [
+        ref for k in range(stride) for ref in refs[k::stride]
+    ]  # one of each point first: the rest may not come
+    async for delivery in archives(
+        client, question, order, BatchSize(16, ceiling=64, target_bytes=2e6), 2, []
+    ):
         found += [archive for _, archive in delivery.archives]
         if client.tally.n_bytes - start > SAMPLE_BYTES:
             break
@@ -187,7 +201,7 @@ async def _sample_refs(client: Client, question: Question, after: str, matched: 
         return (await list_page(client, question, Segment(after), SAMPLE))[0]
     bounds = even_bounds(after, "", SAMPLE_POINTS)
     shares = spread(SAMPLE, len(bounds) - 1)
-    ranges = [Segment(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    ranges = [Segment(a, b) for a, b in itertools.pairwise(bounds)]
     pages = await asyncio.gather(
         *(list_page(client, question, r, n) for r, n in zip(ranges, shares, strict=True))
     )

@@ -16,7 +16,7 @@ from ..edges.pages import Delivery, archives, listing
 from ..edges.store import Store
 from ..edges.transport import Client, Server, iterate
 from ..pure.errors import DatasetError
-from ..pure.flatten import Wide
+from ..pure.flatten import OnNew, Wide
 from ..pure.limits import BatchSize
 from ..pure.manifest import Manifest, Question
 from ..pure.report import Failure, Receipt, Ref, span
@@ -32,7 +32,7 @@ class Job:
     question: Question
     schema: Schema
     batch: BatchSize = BatchSize()
-    on_new: str = "more"
+    on_new: OnNew = "more"
 
 
 def read_segment(job: Job, segment: Segment, number: int = 0) -> tuple[pa.Table, Receipt]:
@@ -67,7 +67,12 @@ def _download(client: Client, job: Job, refs: Sequence[Ref], sizes: list[int]) -
 
 
 def _build(
-    job: Job, client: Client, segment: Segment, number: int, deliveries: AsyncIterator[Delivery], sizes: list[int]
+    job: Job,
+    client: Client,
+    segment: Segment,
+    number: int,
+    deliveries: AsyncIterator[Delivery],
+    sizes: list[int],
 ) -> tuple[pa.Table, Receipt]:
     began = time.monotonic()
     builder = Wide(job.schema, job.question.required, on_new=job.on_new)
@@ -143,7 +148,9 @@ def _retried(task: Task, job: Job, segment: Segment) -> tuple[pa.Table, Receipt]
     late, receipt = read_entries(job, again, segment, task.number)
     # A run that was killed after its part and before its receipt has left rows of these entries in the part.
     part = task.store.read_part(task.number)
-    kept = part.filter(pc.invert(pc.is_in(part["entry_id"], pa.array([r.entry_id for r in again], pa.string()))))
+    kept = part.filter(
+        pc.invert(pc.is_in(part["entry_id"], pa.array([r.entry_id for r in again], pa.string())))
+    )
     table = in_order(pa.concat_tables([kept, late]))
     return table, before.joined(receipt, ids=table["entry_id"].to_pylist())
 

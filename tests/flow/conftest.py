@@ -31,7 +31,9 @@ def client_of():
     """Clients without waits worth mentioning."""
 
     def make(url, *, retry=4, concurrency=8, rate=None, timeout=20.0):
-        return Client(Server(str(url), Limits(rate, concurrency, timeout), Policy(retry=retry, sleep_time=0.01)))
+        return Client(
+            Server(str(url), Limits(rate, concurrency, timeout), Policy(retry=retry, sleep_time=0.01))
+        )
 
     return make
 

@@ -1,5 +1,7 @@
 """SPEC 5 and 10: listing and downloading by id, with nothing lost and nothing twice whatever the server does."""
 
+import itertools
+
 import pytest
 
 from nomad_dask.edges.pages import archives, count, list_page, listing
@@ -36,12 +38,10 @@ def test_a_listing_is_whole_and_in_order(archive, client_of, question, collect, 
 
 def test_segments_together_list_each_entry_once(archive, client_of, question, collect):
     client, bounds = client_of(archive), even_bounds("", "", 9)
-    pieces = [
-        everything(client, question, collect, Segment(a, b)) for a, b in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    pieces = [everything(client, question, collect, Segment(a, b)) for a, b in itertools.pairwise(bounds)]
     assert [r for piece in pieces for r in piece] == everything(client, question, collect)
     assert [len(p) for p in pieces] == [
-        run(count(client, question, Segment(a, b))) for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        run(count(client, question, Segment(a, b))) for a, b in itertools.pairwise(bounds)
     ]
 
 
@@ -95,8 +95,12 @@ def test_a_forgetful_server_is_asked_for_each_alone(served, client_of, question,
     client = client_of(served)
     refs = everything(client, question, collect)
     quiet, absent, _ = delivered(collect, archives(client, question, refs, BatchSize(10, fixed=True), 4, []))
-    served.faults = Faults([Rule(Drop(2), match=lambda body: len(body["query"]["entry_id:any"]) > 1, path=ARCHIVES)])
-    found, missing, failed = delivered(collect, archives(client, question, refs, BatchSize(10, fixed=True), 4, []))
+    served.faults = Faults(
+        [Rule(Drop(2), match=lambda body: len(body["query"]["entry_id:any"]) > 1, path=ARCHIVES)]
+    )
+    found, missing, failed = delivered(
+        collect, archives(client, question, refs, BatchSize(10, fixed=True), 4, [])
+    )
     assert sorted(found) == sorted(quiet) and sorted(missing) == sorted(absent) and not failed
 
 
@@ -137,7 +141,9 @@ def test_faults_of_every_kind_lose_nothing(served, client_of, question, collect)
     served.faults = Faults.parse(
         "status=503,html,rate=0.06; status=500,rate=0.04; reset,rate=0.05; truncate=0.5,rate=0.05; seed=3"
     )
-    found, missing, failed = delivered(collect, archives(client, question, refs, BatchSize(8, fixed=True), 4, []))
+    found, missing, failed = delivered(
+        collect, archives(client, question, refs, BatchSize(8, fixed=True), 4, [])
+    )
     assert sorted(found) == sorted(quiet) and sorted(missing) == sorted(absent) and not failed
     assert client.tally.retries > 0
 
@@ -150,5 +156,7 @@ def test_no_ids_no_question(archive, client_of, question, collect):
 
 def test_an_entry_that_is_not_listed_has_no_archive(archive, client_of, question, collect):
     client = client_of(archive)
-    _, missing, _ = delivered(collect, archives(client, question, [Ref("x" * 28, "u" * 22)], BatchSize(), 4, []))
+    _, missing, _ = delivered(
+        collect, archives(client, question, [Ref("x" * 28, "u" * 22)], BatchSize(), 4, [])
+    )
     assert missing == ["x" * 28]

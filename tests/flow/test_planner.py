@@ -82,7 +82,9 @@ def test_many_entries_are_cut_by_counts(server, client_of, question, collect, re
 
 @pytest.mark.parametrize("after", ["", "M", "kQ"])
 @pytest.mark.parametrize("results_max", [0, 1, 99, 25_000, 59_000])
-def test_a_capped_plan_is_the_first_entries_after_the_cursor(skewed, client_of, question, collect, after, results_max):
+def test_a_capped_plan_is_the_first_entries_after_the_cursor(
+    skewed, client_of, question, collect, after, results_max
+):
     client = client_of(skewed)
     plan = run(make_plan(client, question, Cut(results_max=results_max, after=after, npartitions=5)))
     requests = client.tally.requests
@@ -132,4 +134,7 @@ def test_the_sample_is_spread_and_bounded(client_of, question):
         assert client.tally.requests <= planner.SAMPLE_POINTS + 40
         first = next(r for r in url.log if "archive" in r.path)
         assert len({entry_id[0] for entry_id in first.body["query"]["entry_id:any"]}) >= planner.SAMPLE_POINTS
-    assert [c.name for c in sample.schema.columns] == ["results.material.elements", "results.material.n_elements"]
+    assert [c.name for c in sample.schema.columns] == [
+        "results.material.elements",
+        "results.material.n_elements",
+    ]

@@ -69,7 +69,8 @@ def test_nothing_at_the_url_is_said_at_once(client_of):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "nomad-lab.eu/api/v1", "ftp://x/api", "https://", "http://me:secret@x/api", "http://x/api?q=1"]
+    "url",
+    ["", "nomad-lab.eu/api/v1", "ftp://x/api", "https://", "http://me:secret@x/api", "http://x/api?q=1"],
 )
 def test_urls_that_are_none(url):
     with pytest.raises(UserError, match="url") as caught:
@@ -101,7 +102,10 @@ def test_concurrency_is_held_over_all_threads(client_of):
             return plan(request)
 
         url.faults.plan = counted
-        url.server.log.add = lambda entry, add=url.server.log.add: (add(entry), now.__setitem__(0, now[0] - 1))
+        url.server.log.add = lambda entry, add=url.server.log.add: (
+            add(entry),
+            now.__setitem__(0, now[0] - 1),
+        )
         threads = [
             threading.Thread(target=lambda: run(client_of(url, concurrency=3).post("entries/query", LIST)))
             for _ in range(24)

@@ -67,7 +67,7 @@ def test_dangerous_imports_have_one_home(path):
     if "aiohttp" in tops:
         assert name == "edges.transport" or layer_of(name) == "testing"
     if tops & {"dask", "distributed"}:
-        assert layer_of(name) in ("dask", "query") , "only frame and harvest are made of Dask"
+        assert layer_of(name) in ("dask", "query"), "only frame and harvest are made of Dask"
     if "fsspec" in tops:
         assert name == "edges.store"
 
@@ -75,7 +75,19 @@ def test_dangerous_imports_have_one_home(path):
 @pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).startswith("pure.")], ids=name_of)
 def test_the_core_is_pure(path):
     """No I/O, no clock, no dice, no threads, no globals that change."""
-    forbidden = {"time", "random", "os", "io", "socket", "threading", "asyncio", "pathlib", "subprocess", "uuid", "aiohttp"}
+    forbidden = {
+        "time",
+        "random",
+        "os",
+        "io",
+        "socket",
+        "threading",
+        "asyncio",
+        "pathlib",
+        "subprocess",
+        "uuid",
+        "aiohttp",
+    }
     assert not {i.split(".")[0] for i in imports(path)} & forbidden
     tree = ast.parse(path.read_text())
     assert not [n for n in ast.walk(tree) if isinstance(n, ast.Global)]

@@ -1,5 +1,6 @@
 """SPEC 4: the interval `after < entry_id <= upto`, cuts by arithmetic and by ids, the plan as a value."""
 
+import itertools
 import pickle
 
 import pytest
@@ -58,7 +59,7 @@ def test_every_id_is_in_exactly_one_segment_of_a_cut_by_ids(entries, n):
 def test_every_id_of_the_interval_is_in_exactly_one_range_of_an_even_cut(entries, after, upto, n):
     assume(not upto or after < upto)
     bounds = even_bounds(after, upto, n)
-    segments = [Segment(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    segments = [Segment(a, b) for a, b in itertools.pairwise(bounds)]
     for entry in entries:
         assert len(holders(segments, entry)) == (entry in Segment(after, upto))
     assert 1 <= len(segments) <= n
@@ -68,7 +69,7 @@ def test_every_id_of_the_interval_is_in_exactly_one_range_of_an_even_cut(entries
 @given(id_sets, st.integers(1, 16), st.integers(1, 80))
 def test_every_id_is_in_exactly_one_segment_of_a_cut_by_counts(entries, ranges, n):
     bounds = even_bounds("", "", ranges)
-    counts = [sum(e in Segment(a, b) for e in entries) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    counts = [sum(e in Segment(a, b) for e in entries) for a, b in itertools.pairwise(bounds)]
     segments = Density(bounds, tuple(counts)).cut(n)
     assert all(len(holders(segments, e)) == 1 for e in entries)
     assert (segments[0].after, segments[-1].upto) == ("", "")

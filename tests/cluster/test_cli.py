@@ -1,0 +1,214 @@
+"""SPEC 13: the commands as a person runs them: what they print, their exit codes, and their messages."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from nomad_dask.testing import serve
+from nomad_dask.testing.faults import Faults
+
+REQUIRED = '{"results": {"material": "*"}}'
+
+
+@pytest.fixture(scope="module")
+def url():
+    with serve(n_entries=200, seed=4) as url:
+        yield url
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_count_and_plan(url, command):
+    assert command("count", "--url", url, check=0).stdout == "200\n"
+    counted = command("count", "--url", url, "--query", '{"results.material.n_elements:gte": 3}', check=0)
+    assert 0 < int(counted.stdout) < 200
+    planned = command("plan", "--url", url, "--npartitions", 4, check=0).stdout.splitlines()
+    assert planned[0].startswith("200 entries in 4 segments") and len(planned) == 5
+    tree = json.loads(command("plan", "--url", url, "--partition-size", 60, "--json", check=0).stdout)
+    assert [s[2] for s in tree["segments"]] == [50, 50, 50, 50]
+
+
+def test_harvest_status_resume(url, command, tmp_path):
+    out = tmp_path / "h"
+    done = command("harvest", "--url", url, "--required", REQUIRED, "--out", out, "--workers", 1, check=0)
+    assert done.stdout.startswith("200 entries in") and "0 failed" in done.stdout
+    assert re.search(r"200 of 200 entries, [\d.]+ MB, [\d.]+ requests/s, 0 failed", done.stderr)
+    assert command("status", out, check=0).stdout.startswith("200 entries in")
+    assert command("resume", out, check=0).stdout.startswith("200 entries in")
+    (out / "segments" / "00000.json").unlink()
+    assert "still to do" in command("status", out, check=1).stdout
+    assert command("resume", out, "--workers", 1, check=0).stdout.startswith("200 entries in")
+    assert len(pd.read_parquet(out / "data")) == 200
+
+
+def test_a_failed_entry_is_exit_code_3(command, tmp_path):
+    with serve(n_entries=50, seed=4) as url:
+        bad = next(e.entry_id for e in url.corpus.entries if e.state == "public" and e.has_archive)
+        url.faults = Faults(poison=[bad])
+        line = ("harvest", "--url", url, "--required", REQUIRED, "--out", tmp_path / "h", "--workers", 1)
+        done = command(*line, "--max-requests-per-second", 0, check=3)
+        assert "1 failed" in done.stdout and "--retry-failures" in done.stdout
+        url.faults = None
+        assert "1 failed" in command(*line, check=3).stdout
+        assert " 0 failed" in command(*line, "--retry-failures", check=0).stdout
+
+
+@pytest.mark.parametrize("ending", ["toml", "json"])
+def test_a_job_file_holds_the_options(url, command, tmp_path, ending):
+    options = {
+        "url": str(url),
+        "required": json.loads(REQUIRED),
+        "results_max": 10,
+        "workers": 1,
+        "out": "elsewhere",
+    }
+    job = tmp_path / f"job.{ending}"
+    if ending == "json":
+        job.write_text(json.dumps(options))
+    else:
+        job.write_text(
+            f'url = "{url}"\nresults-max = 10\nworkers = 1\nout = "elsewhere"\n[required.results]\nmaterial = "*"\n'
+        )
+    done = command("harvest", job, "--out", tmp_path / "h", check=0)
+    assert done.stdout.startswith("10 entries in"), "the command line goes before the file"
+
+
+def test_trees_from_files(url, command, tmp_path):
+    (tmp_path / "query.json").write_text('{"results.material.n_elements": 2}')
+    counted = command("count", "--url", url, "--query", f"@{tmp_path}/query.json", check=0)
+    assert 0 < int(counted.stdout) < 200
+
+
+BAD = {
+    "malformed query": (["--query", '{"a": '], "--query: malformed JSON"),
+    "malformed required": (["--required", "{'a'}"], "--required: malformed JSON"),
+    "a query that is no table": (["--query", "[1]"], "query must be a dict"),
+    "unknown directive": (
+        ["--required", '{"run": {"program": "nope"}}'],
+        "unknown directive 'nope' at run.program",
+    ),
+    "unknown quantity": (["--query", '{"nope.nope": 1}'], "nope.nope is not a doc quantity"),
+    "no server": (["--url", "http://127.0.0.1:9/api/v1"], "no server answers at http://127.0.0.1:9/api/v1"),
+    "no url": (["--url", "localhost"], "no url of a server: 'localhost'"),
+    "not the base url": (["--url", "{root}"], "/api/v1"),
+    "no scheduler": (["--scheduler", "tcp://127.0.0.1:9"], "no Dask scheduler answers at tcp://127.0.0.1:9"),
+    "a scheduler that is no address": (["--scheduler", "nope"], "no address of a scheduler: 'nope'"),
+    "negative results-max": (["--results-max", "-1"], "results_max must be a whole number from 0 up, not -1"),
+    "both sizes": (
+        ["--partition-size", "5", "--npartitions", "2"],
+        "partition_size or npartitions, not both",
+    ),
+    "both clusters": (["--workers", "2", "--scheduler", "tcp://127.0.0.1:9"], "workers"),
+    "no file": (["--query", "@nowhere.json"], "cannot read nowhere.json"),
+    "no job file": (["nowhere.toml"], "cannot read nowhere.toml"),
+    "an unknown option": (["--qeury", "{}"], "No such option: --qeury"),
+    "a number that is none": (["--results-max", "ten"], "--results-max"),
+    "login needed": (["--owner", "user"], "Authentication required"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_exit_code_2_and_one_message_before_any_data(name, command, tmp_path):
+    with serve(n_entries=20) as url:
+        given, message = BAD[name]
+        given = [g.format(root=url.removesuffix("/v1")) if "{root}" in g else g for g in given]
+        base = ["--url", url] if "--url" not in given else []
+        done = command("harvest", *base, "--out", tmp_path / "h", *given, timeout=60, check=2)
+        assert message in " ".join(done.stderr.split())
+        assert "Traceback" not in done.stderr
+        assert url.log.count("entries/archive/query") == 0
+        assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_folder_with_another_query_is_exit_code_2(url, command, tmp_path):
+    line = ("harvest", "--url", url, "--required", REQUIRED, "--out", tmp_path / "h", "--workers", 1)
+    command(*line, "--results-max", 5, check=0)
+    done = command(*line, "--results-max", 6, check=2)
+    assert "holds another query: results_max is 5 there and 6 here" in done.stderr
+
+
+def test_an_unknown_key_in_a_job_file_is_named_with_the_near_one(command, tmp_path):
+    (tmp_path / "job.toml").write_text('qurey = "{}"\n')
+    assert (
+        "unknown option 'qurey'; did you mean query"
+        in command("harvest", tmp_path / "job.toml", check=2).stderr
+    )
+
+
+def test_harvest_needs_a_place(url, command):
+    assert "--out" in command("harvest", "--url", url, check=2).stderr
+
+
+@pytest.mark.parametrize("verb", ["status", "resume"])
+def test_no_dataset_there(command, tmp_path, verb):
+    assert "holds no dataset" in command(verb, tmp_path, check=2).stderr
+
+
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
+    with serve(n_entries=200, faults=Faults(latency=0.3)) as url:
+        line = [
+            "harvest",
+            "--url",
+            str(url),
+            "--required",
+            REQUIRED,
+            "--out",
+            str(tmp_path / "h"),
+            "--npartitions",
+            "50",
+        ]
+        client = subprocess.Popen(
+            [sys.executable, "-m", "nomad_dask", *line, "--workers", "1"],
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        log, add = url.log, type(url.log).add
+
+        def add_and_interrupt(seen):
+            add(log, seen)
+            if log.count() == 30:
+                os.killpg(client.pid, signal.SIGINT)  # as a terminal does: to the workers too
+
+        log.add = add_and_interrupt
+        _, words = client.communicate(timeout=60)
+    assert client.returncode == 130
+    assert "run the same command again" in words and "Traceback" not in words
+
+
+def test_serve_says_where(free_port, command):
+    server = subprocess.Popen(
+        [sys.executable, "-m", "nomad_dask", "serve", "--n-entries", "30", "--port", str(free_port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        words = server.stdout.readline()
+        assert words.startswith(f"serving http://127.0.0.1:{free_port}/api/v1")
+        assert command("count", "--url", f"http://127.0.0.1:{free_port}/api/v1", check=0).stdout == "30\n"
+    finally:
+        server.send_signal(signal.SIGINT)
+        _, errors = server.communicate(timeout=20)
+    assert "Traceback" not in errors
+
+
+def test_the_demonstration_leaves_a_dataset(command, tmp_path):
+    out = tmp_path / "demo"
+    for _ in range(2):
+        done = command("demo", "--out", out, "--n-entries", 300, check=0)
+        assert f"the dataset lies in {out}/data" in done.stdout and "read_parquet" in done.stdout
+        frame = pd.read_parquet(out / "data", dtype_backend="pyarrow")
+        assert len(frame) == 300 and frame.index.is_unique

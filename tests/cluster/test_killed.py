@@ -1,0 +1,96 @@
+"""SPEC 9: a harvest whose client is killed at any moment, again and again, ends as one that was left alone."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+
+from nomad_dask.edges.store import Store
+from nomad_dask.testing import serve
+from nomad_dask.testing.faults import Faults
+
+REQUIRED = {"results": "*", "workflow2": {"results": {"calculation_result_ref": {"energy": "*"}}}}
+KILLS = 5
+
+
+def arguments(url, out):
+    return [
+        *(
+            sys.executable,
+            "-m",
+            "nomad_dask",
+            "harvest",
+            "--url",
+            str(url),
+            "--required",
+            json.dumps(REQUIRED),
+        ),
+        *("--out", str(out), "--npartitions", "40", "--workers", "2", "--max-requests-per-second", "0"),
+        *("--batch-size", "5"),
+    ]
+
+
+def frame_of(path):
+    return pd.read_parquet(f"{path}/data", dtype_backend="pyarrow")
+
+
+def kill_after(url, n, command_line):
+    """Run a command and kill it (-9) at the moment when the server has seen `n` requests; False if it ended before."""
+    url.log.clear()
+    client = subprocess.Popen(command_line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log, add = url.log, type(url.log).add
+
+    def add_and_kill(seen):
+        add(log, seen)
+        if log.count() == n:
+            client.send_signal(signal.SIGKILL)
+
+    log.add = add_and_kill
+    try:
+        return client.wait(120) == -signal.SIGKILL
+    finally:
+        del log.add
+
+
+def segments_asked(log, segments):
+    """Numbers of the segments that requests of a log belong to."""
+    found = set()
+    for request in log:
+        query = request.body["query"]
+        ids = query.get("entry_id:any")
+        for number, (after, upto) in enumerate(segments):
+            if (
+                ids is None
+                and query.get("entry_id")
+                == ({"gt": after} if after else {}) | ({"lte": upto} if upto else {})
+            ) or (ids is not None and any(after < i and (not upto or i <= upto) for i in ids)):
+                found.add(number)
+    return found
+
+
+def test_killed_again_and_again(tmp_path, command):
+    dice = random.Random(7)
+    with serve(n_entries=400, seed=3) as url:
+        subprocess.run(arguments(url, tmp_path / "calm"), check=True, capture_output=True, timeout=120)
+        calm = frame_of(tmp_path / "calm")
+        segments = [(s.after, s.upto) for s in Store.at(tmp_path / "calm").manifest().plan.segments]
+        url.faults = Faults(latency=0.15)
+        store, receipted = Store.at(tmp_path / "killed"), set()
+        for n in (dice.randint(1, 12), *(dice.randint(10, 40) for _ in range(KILLS - 1))):
+            assert kill_after(url, n, arguments(url, store.url)), "the harvest was over before it was killed"
+            assert not segments_asked(url.log, segments) & receipted
+            receipted = set(store.receipts())
+        assert 0 < len(receipted) < 40, "the kills came too early or too late to mean anything"
+        url.faults = None
+        url.log.clear()
+        done = subprocess.run(arguments(url, store.url), capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert not segments_asked(url.log, segments) & receipted
+        pd.testing.assert_frame_equal(frame_of(store.url), calm)
+        assert command("status", store.url, check=0).stdout.startswith("400 entries")
+        url.log.clear()
+        assert subprocess.run(arguments(url, store.url), capture_output=True, timeout=120).returncode == 0
+        assert url.log.count() == 0, "a finished harvest asks nothing"
