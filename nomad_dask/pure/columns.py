@@ -4,7 +4,7 @@ An archive in the wide layout has thousands of sparse columns. To build an Arrow
 than to read the JSON; so the values of all columns of a type go through one conversion, are spread over one
 block of columns times rows, and each column is a slice of that block.
 
-List cells are taken apart as they come. Lists that wait would keep Python's garbage collector busy, which
+List cells are taken apart soon after they come. Lists that wait keep Python's garbage collector busy, which
 costs more than all the rest; numbers in an array do not.
 """
 
@@ -39,11 +39,11 @@ class Misfit(NamedTuple):
 class Gathered:
     """The values of all columns of one type, in the order in which they were met, since the last block.
 
-    `put` takes a scalar of the type's own class (for `double` an int of 64 bits too), `mark` its column's
-    number. For a list type `put` says whether the list fitted; only then is it marked.
+    `put` takes a list for a list type, else a scalar of the type's own class (for `double` an int of 64 bits too);
+    `mark` takes its column's number.
     """
 
-    put: Callable[[Any], Any]
+    put: Callable[[Any], None]
 
     def __init__(self, type_name: str) -> None:
         self.type = type_name
@@ -54,9 +54,13 @@ class Gathered:
         self.put = self._values.put
         self.mark = self._columns.append
 
-    def end_row(self) -> int:
-        """Close the row; how many values wait now."""
+    def end_row(self) -> None:
+        """Close the row."""
         self._ends.append(len(self._columns))
+
+    def settle(self) -> int:
+        """Take apart list cells that wait; how many values wait now."""
+        self._values.settle()
         return len(self._values)
 
     def block(self, misfits: list[Misfit]) -> Iterator[tuple[int, pa.Array]]:
@@ -86,6 +90,9 @@ class _Scalars:
     def __len__(self) -> int:
         return len(self._values)
 
+    def settle(self) -> None:
+        """Scalars may wait as they are."""
+
     def misplaced(self) -> dict[int, Any]:
         """Take out integers past int64, by their positions; the class of a value was the walk's care."""
         if self._type != types.INT or not self._values or types.type_of(self._values) != types.JSON:
@@ -95,6 +102,7 @@ class _Scalars:
         return big
 
     def take(self) -> pa.Array:
+        """All values, in the order in which they were put."""
         values = self._values
         if self._type == types.STRING:
             cells = pa.array(values, pa.string())
@@ -106,25 +114,33 @@ class _Scalars:
 
 
 class _Lists:
-    """Waiting list cells, taken apart: lengths here (-1 for null), what they hold one level down."""
+    """Waiting list cells, taken apart some at a time: lengths here (-1 for null), what they hold one level down."""
 
     def __init__(self, inner: str) -> None:
         deeper = types.inner_of(inner)
         self._holds = _Lists(deeper) if deeper is not None else _Elements(inner)
         self._lengths = array("q")
+        self._whole: list[Any] = []
+        self._n_settled = 0
+        self._misplaced: dict[int, Any] = {}
+        self.put = self._whole.append
 
     def __len__(self) -> int:
-        return len(self._lengths) + len(self._holds)
+        return len(self._whole) + len(self._lengths) + len(self._holds)
 
-    def put(self, cell: list[Any]) -> bool:
-        """Take one cell apart, if all of it fits."""
-        if not self._holds.extend(cell):
-            return False
-        self._lengths.append(len(cell))
-        return True
+    def settle(self) -> None:
+        """Take apart the cells that were put; keep aside what does not fit."""
+        cells = self._whole
+        if not self.extend(cells):
+            for i, cell in enumerate(cells, self._n_settled):
+                if not self.extend([cell]):
+                    self._misplaced[i] = cell
+        self._n_settled += len(cells)
+        # In place: the walk holds on to this list's `append`.
+        cells.clear()
 
     def extend(self, cells: list[Any]) -> bool:
-        """Take apart the lists of one cell, if all of them fit."""
+        """Take lists apart, if all of them fit."""
         classes = set(map(type, cells))
         lengths: Iterable[int] = map(len, cells)
         full: Iterable[list[Any]] = cells
@@ -140,10 +156,13 @@ class _Lists:
         return True
 
     def misplaced(self) -> dict[int, Any]:
-        """None: what does not fit was not taken."""
-        return {}
+        """Take out the cells that do not fit, by their positions."""
+        self.settle()
+        aside, self._misplaced, self._n_settled = self._misplaced, {}, 0
+        return aside
 
     def take(self) -> pa.Array:
+        """All cells, in the order in which they were put."""
         lengths = np.array(self._lengths, np.int64)
         del self._lengths[:]
         absent = lengths < 0
@@ -217,16 +236,26 @@ def _cut(
 
 
 def _spread(cells: pa.Array, positions: _Positions, size: int) -> pa.Array:
-    """An array of `size` with the cells at their positions and null elsewhere."""
-    empty = np.ones(size, np.bool_)
-    empty[positions] = False
-    if pa.types.is_floating(cells.type) or pa.types.is_integer(cells.type):
-        spread = np.zeros(size, cells.type.to_pandas_dtype())
-        spread[positions] = cells.to_numpy()
-        return pa.array(spread, mask=empty)
-    source = np.zeros(size, np.int64)
-    source[positions] = np.arange(len(cells))
-    return cells.take(pa.array(source, mask=empty))
+    """An array of `size` with the cells, of which none is null, at their positions and null elsewhere."""
+    filled = np.zeros(size, np.bool_)
+    filled[positions] = True
+    if not (pa.types.is_string(cells.type) or pa.types.is_list(cells.type)):
+        numbers = cells.to_numpy(zero_copy_only=False)
+        spread = np.zeros(size, numbers.dtype)
+        spread[positions] = numbers
+        return pa.array(spread, mask=~filled)
+    # Strings and lists are put in order first, then only their offsets are spread: the nulls cost next to nothing.
+    order = np.argsort(positions, kind="stable")
+    ordered = cells.take(pa.array(order))
+    ends = np.frombuffer(ordered.buffers()[1], np.int32, len(ordered) + 1)
+    lengths = np.zeros(size, np.int32)
+    lengths[positions[order]] = ends[1:] - ends[:-1]
+    offsets = np.zeros(size + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    head = [pa.py_buffer(np.packbits(filled, bitorder="little")), pa.py_buffer(offsets)]
+    if pa.types.is_list(cells.type):
+        return pa.Array.from_buffers(cells.type, size, head, children=[ordered.values])
+    return pa.Array.from_buffers(cells.type, size, [*head, ordered.buffers()[2]])
 
 
 class Parts:

@@ -25,6 +25,9 @@ MOST_VALUES = 2**18
 MOST_BYTES = 2**25
 """What may wait as Python values before it becomes Arrow: enough that many rows share a block's cost."""
 
+SETTLED_TOGETHER = 16
+"""Rows whose list cells are taken apart together: enough to share the cost, few enough not to pile up."""
+
 _FIRST = 2  # entry_id and upload_id stand before the schema's columns
 
 
@@ -51,7 +54,7 @@ class _To:
 _DROP, _NEW, _CELL, _TEXT, _ABOVE = _To(), _To(), _To(), _To(), _To()
 _CLASS_OF = {types.BOOL: bool, types.INT: int, types.FLOAT: float, types.STRING: str}
 
-_Slot = tuple[Any, Callable[[Any], Any], Callable[[int], None], int]
+_Slot = tuple[Any, Callable[[Any], None], Callable[[int], None], int]
 """The class of a value that goes straight in (or one of `_To`), the two appends, and the column's number."""
 
 
@@ -59,45 +62,56 @@ def _nowhere(_: Any) -> None:
     raise AssertionError("a value without a column")
 
 
-class _Level(dict[str, _Slot]):
-    """One section as the walk sees it: key -> slot, filled in when a key is first met."""
+class _Level:
+    """One section as the walk sees it: what it does with each key, filled in when a key is first met."""
 
-    __slots__ = ("compile", "prefix", "required", "sections")
+    __slots__ = ("compile", "prefix", "required", "sections", "slots")
 
     def __init__(self, prefix: str, required: Node, compile_slot: Callable[[str, Node], _Slot]) -> None:
-        super().__init__()
         self.prefix = prefix
         self.required = required
         self.compile = compile_slot
+        self.slots = _Slots(self)
         self.sections = _Sections(self)
 
-    def __missing__(self, key: str) -> _Slot:
-        child = self.required.child(key)
-        slot: _Slot = (_DROP, _nowhere, _nowhere, -1)
-        if child is not None:
-            slot = self.compile(self.name(key), child)
-        self[key] = slot
-        return slot
-
     def name(self, key: str) -> str:
+        """The name of what stands under a key of this section."""
         return self.prefix + paths.escape(key)
 
 
-class _Sections(dict[Any, Any]):
-    """The sections below a level, by key, of a repeating one by number; None where nothing was asked for."""
+class _Slots(dict[str, _Slot]):
+    """Where the values under each key of a level go."""
 
-    __slots__ = ("above",)
+    __slots__ = ("level",)
 
-    def __init__(self, above: _Level) -> None:
+    def __init__(self, level: _Level) -> None:
         super().__init__()
-        self.above = above
+        self.level = level
+
+    def __missing__(self, key: str) -> _Slot:
+        child = self.level.required.child(key)
+        slot: _Slot = (_DROP, _nowhere, _nowhere, -1)
+        if child is not None:
+            slot = self.level.compile(self.level.name(key), child)
+        self[key] = slot
+        return slot
+
+
+class _Sections(dict[Any, Any]):
+    """The levels below one, by key, of a repeating section by number; None where nothing below was asked for."""
+
+    __slots__ = ("level",)
+
+    def __init__(self, level: _Level) -> None:
+        super().__init__()
+        self.level = level
 
     def __missing__(self, key: str | int) -> _Level | None:
-        above = self.above
-        required = above.required.child(key) if isinstance(key, str) else above.required
+        level = self.level
+        required = level.required.child(key) if isinstance(key, str) else level.required
         below = None
         if required is not None:
-            below = _Level(f"{above.name(str(key))}.", required, above.compile)
+            below = _Level(f"{level.name(str(key))}.", required, level.compile)
         self[key] = below
         return below
 
@@ -137,10 +151,15 @@ class Wide:
         self._uploads.append(upload_id)
         if archive is not None:
             self._walk(archive, self._root)
-        waiting = sum([gathered.end_row() for gathered in self._gathered.values()])
+        for gathered in self._gathered.values():
+            gathered.end_row()
         self._bytes += n_bytes
-        if waiting > MOST_VALUES or self._bytes > MOST_BYTES:
+        if self._bytes > MOST_BYTES:
             self.flush()
+        elif len(self._entries) % SETTLED_TOGETHER == 0:
+            waiting = sum(gathered.settle() for gathered in self._gathered.values())
+            if waiting > MOST_VALUES:
+                self.flush()
 
     def flush(self) -> None:
         """Turn the rows that wait into Arrow now."""
@@ -179,7 +198,7 @@ class Wide:
 
     def _odd(self, level: _Level, key: str, value: Any) -> None:
         """The exact path, for a value that did not go straight in."""
-        to, put, mark, number = level[key]
+        to, put, mark, number = level.slots[key]
         required = level.required.child(key)
         if not isinstance(required, Leaf):
             if is_void(value):
@@ -191,7 +210,8 @@ class Wide:
         elif to is float and types.fits(value, types.FLOAT) and value is not None:
             put(value)
             mark(number)
-        elif to is _ABOVE and type(value) is list and put(value):
+        elif to is _ABOVE and type(value) is list:
+            put(value)
             mark(number)
         elif to is _NEW or value is not None:
             self._put_aside(len(self._entries) - 1, level.name(key), value)
@@ -210,24 +230,27 @@ def _walker(odd: Callable[[_Level, str, Any], None]) -> Callable[[Mapping[str, A
     """The walk over an archive. Every line runs once a value, which is why it is one function."""
 
     def walk(section: Mapping[str, Any], level: _Level) -> None:
+        slots, sections = level.slots, level.sections
         for key, value in section.items():
-            to, put, mark, number = level[key]
             kind = type(value)
+            if kind is dict:
+                below = sections[key]
+                if below is not None:
+                    walk(value, below)
+                continue
+            to, put, mark, number = slots[key]
             if kind is to:
                 put(value)
                 mark(number)
-            elif kind is dict:
-                below = level.sections[key]
-                if below is not None:
-                    walk(value, below)
             elif to is _DROP:
                 continue
             elif kind is list:
                 if value and type(value[0]) is dict and is_numbered(value):
-                    numbered = level.sections[key].sections
+                    numbered = sections[key].sections
                     for n, item in enumerate(value):
                         walk(item, numbered[n])
-                elif to is _CELL and put(value):
+                elif to is _CELL:
+                    put(value)
                     mark(number)
                 else:
                     odd(level, key, value)

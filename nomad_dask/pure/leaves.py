@@ -42,7 +42,10 @@ def _leaves_of(value: Any, node: Node, name: str) -> Iterator[tuple[str, Any]]:
 
 def is_numbered(value: Any) -> bool:
     """True for a list made only of dicts, at least one: a repeating section."""
-    return type(value) is list and bool(value) and all(type(item) is dict for item in value)
+    return type(value) is list and set(map(type, value)) == _DICTS
+
+
+_DICTS = {dict}
 
 
 def is_void(value: Any) -> bool:

@@ -127,3 +127,12 @@ def _step(value: Any, key: str) -> Any:
     if type(value) is list and key.isdecimal() and int(key) < len(value):
         return value[int(key)]
     return None
+
+
+def refers_elsewhere(archive: Any) -> bool:
+    """Whether any string of an archive refers to an entry of another installation, by its url."""
+    if isinstance(archive, str):
+        return archive.startswith(("http://", "https://")) and "/archive/" in archive and "#/" in archive
+    if isinstance(archive, dict):
+        return any(map(refers_elsewhere, archive.values()))
+    return isinstance(archive, list) and any(map(refers_elsewhere, archive))

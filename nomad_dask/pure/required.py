@@ -1,6 +1,6 @@
 """Owns the `required` tree: what may stand in it, what it names, what of an archive it asks for (SPEC 6).
 
-`parse` refuses a malformed tree with the path of the mistake and gives a `Required`, a plain value. Its
+`parse` refuses a malformed tree, naming the path of the mistake, and gives a `Required`, a plain value. Its
 `root` is the same tree as the rest of the package walks it: a `Section` for each level and one of the two leaves
 `KEEP` (`*`, `include`) and `KEEP_RESOLVED` (`include-resolved`). Slices are gone there: lists come compact
 from the server, so `run[-1]` is found under the plain key `run`.

@@ -288,7 +288,8 @@ def test_rows_are_turned_into_arrow_while_they_come(monkeypatch: pytest.MonkeyPa
     expected = table(schema, WHOLE, rows)
     blocks = []
     monkeypatch.setattr(Wide, "flush", lambda wide, flush=Wide.flush: (blocks.append(1), flush(wide)))
-    monkeypatch.setattr(flatten, "MOST_VALUES", 30)
+    monkeypatch.setattr(flatten, "MOST_VALUES", 10)
+    monkeypatch.setattr(flatten, "SETTLED_TOGETHER", 2)
     assert table(schema, WHOLE, rows).equals(expected)
     assert len(blocks) > 10
     monkeypatch.setattr(flatten, "MOST_VALUES", 10**6)
