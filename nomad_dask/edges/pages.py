@@ -16,7 +16,7 @@ from typing import Any
 from ..pure.errors import ProtocolError, RefusedError, RemoteReferenceError, ServerError
 from ..pure.limits import BatchSize
 from ..pure.manifest import Question
-from ..pure.references import merge, resolve
+from ..pure.references import merge, refers_elsewhere, resolve
 from ..pure.report import Failure, Ref
 from ..pure.required import Required, split
 from ..pure.segments import Segment, both
@@ -137,26 +137,25 @@ async def _measured(
 
 
 async def _batch(client: Client, question: Question, batch: Sequence[Ref]) -> tuple[Delivery, int, float]:
-    """One batch, halved as long as it fails, so that only the bad entry is lost; with bytes and seconds."""
+    """One batch, divided as long as it fails, so that only the bad entry is lost; with bytes and seconds."""
     in_place = question.resolve_references
+    parts = [list(batch[: len(batch) // 2]), list(batch[len(batch) // 2 :])]
     try:
         return await _ask(client, question, batch, question.required.request(in_place=in_place))
     except RemoteReferenceError:
         if len(batch) == 1:
-            return await _alone(client, question, batch[0])
+            return await _in_pieces(client, question, batch[0])
+        parts = await _apart(client, question, batch) or parts
     except ServerError as error:
         if len(batch) == 1:
             failure = Failure(*batch[0], error.status, error.reason, error.attempts)
             return Delivery(failures=[failure]), 0, 0.0
         await _still_there(client, error)
-    middle = len(batch) // 2
-    halves = await asyncio.gather(
-        _batch(client, question, batch[:middle]), _batch(client, question, batch[middle:])
-    )
-    whole = Delivery()
-    for part, _, _ in halves:
+    whole, n_bytes, longest = Delivery(), 0, 0.0
+    for part, n, seconds in await asyncio.gather(*(_batch(client, question, part) for part in parts)):
         whole.add(part)
-    return whole, sum(n for _, n, _ in halves), max(seconds for _, _, seconds in halves)
+        n_bytes, longest = n_bytes + n, max(longest, seconds)
+    return whole, n_bytes, longest
 
 
 async def _still_there(client: Client, error: ServerError) -> None:
@@ -167,8 +166,22 @@ async def _still_there(client: Client, error: ServerError) -> None:
         raise error from None
 
 
-async def _alone(client: Client, question: Question, ref: Ref) -> tuple[Delivery, int, float]:
-    """One entry that refers to another installation: in narrower pieces, so that only that reference stays open."""
+async def _apart(client: Client, question: Question, batch: Sequence[Ref]) -> list[list[Ref]] | None:
+    """A batch refused for a reference to another installation, as each entry that has one, and the others.
+
+    One request without references resolved shows them; None where it does not.
+    """
+    try:
+        plain, _, _ = await _ask(client, question, batch, question.required.request(in_place=False))
+    except (ServerError, RefusedError):
+        return None
+    alone = [ref for ref, archive in plain.archives if refers_elsewhere(archive)]
+    others = [ref for ref in batch if ref not in set(alone)]
+    return [[ref] for ref in alone] + ([others] if others else []) if alone else None
+
+
+async def _in_pieces(client: Client, question: Question, ref: Ref) -> tuple[Delivery, int, float]:
+    """One entry that refers to another installation, so that only that reference stays open."""
     try:
         archive = await _pieces(client, question, ref, question.required)
     except ServerError as error:
@@ -179,15 +192,18 @@ async def _alone(client: Client, question: Question, ref: Ref) -> tuple[Delivery
 
 
 async def _pieces(client: Client, question: Question, ref: Ref, required: Required) -> dict[str, Any] | None:
-    try:
-        return await _one(client, question, ref, required.request(in_place=True))
-    except RemoteReferenceError:
-        narrower = split(required)
-        if len(narrower) > 1:
-            found = [await _pieces(client, question, ref, piece) for piece in narrower]
-            return None if None in found else merge([a for a in found if a is not None])
+    """An archive by narrower trees, in place where that works; the narrowest without, resolved here."""
+    narrower = split(required)
+    if len(narrower) == 1:
         archive = await _one(client, question, ref, required.request(in_place=False))
         return None if archive is None else resolve(archive, required)
+    found = []
+    for piece in narrower:
+        try:
+            found.append(await _one(client, question, ref, piece.request(in_place=True)))
+        except RemoteReferenceError:
+            found.append(await _pieces(client, question, ref, piece))
+    return None if None in found else merge(found)
 
 
 async def _one(client: Client, question: Question, ref: Ref, tree: Any) -> dict[str, Any] | None:

@@ -8,8 +8,12 @@ from nomad_dask.edges.pages import archives, count, list_page, listing
 from nomad_dask.edges.transport import run
 from nomad_dask.pure.errors import ProtocolError, ServerError
 from nomad_dask.pure.limits import BatchSize
+from nomad_dask.pure.manifest import Question
+from nomad_dask.pure.references import refers_elsewhere
 from nomad_dask.pure.report import Ref
+from nomad_dask.pure.required import parse
 from nomad_dask.pure.segments import Segment, even_bounds
+from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Drop, Faults, InflateTotal, Reorder, RepeatCursor, Rule, Status, Unasked
 
 ARCHIVES = "entries/archive/query"
@@ -160,3 +164,53 @@ def test_an_entry_that_is_not_listed_has_no_archive(archive, client_of, question
         collect, archives(client, question, [Ref("x" * 28, "u" * 22)], BatchSize(), 4, [])
     )
     assert missing == ["x" * 28]
+
+
+def remote_entries(corpus):
+    """Entries that refer to another installation."""
+    return {
+        e.entry_id
+        for i, e in enumerate(corpus.entries)
+        if e.state == "public" and e.has_archive and refers_elsewhere(corpus.archive(i))
+    }
+
+
+def test_a_reference_to_another_installation_costs_no_other_entry(client_of, collect):
+    """nomad_api: such a reference makes the whole page a 400; everything else comes, resolved, that one as its string."""
+    required = parse(
+        {
+            "run": {"program": "*"},
+            "workflow2": {
+                "results": {"calculation_result_ref": {"energy": "*", "system_ref": {"type": "*"}}}
+            },
+        }
+    )
+    question = Question("visible", {}, required)
+    with serve(n_entries=2000, seed=0) as url:
+        client = client_of(url)
+        refs = everything(client, question, collect)
+        remote = remote_entries(url.corpus)
+        assert len(remote) > 1
+        before = client.tally.requests
+        parts = collect(archives(client, question, refs, BatchSize(500, fixed=True), 4, []))
+        assert client.tally.requests - before < 4 * 4 + 5 * len(remote) + 10
+        found = {ref.entry_id: archive for part in parts for ref, archive in part.archives}
+        assert not any(part.failures for part in parts) and len(found) > 1900
+        for entry_id, archive in found.items():
+            value = archive.get("workflow2", {}).get("results", {}).get("calculation_result_ref")
+            assert isinstance(value, str) or entry_id not in remote
+            if entry_id in remote:
+                assert value.startswith("https://") and archive["run"][0]["program"]
+
+
+def test_without_resolving_references_stay_strings(archive, client_of, collect):
+    required = parse({"workflow2": {"results": {"calculation_result_ref": {"energy": "*"}}}})
+    question = Question("visible", {}, required, resolve_references=False)
+    client = client_of(archive)
+    parts = collect(archives(client, question, everything(client, question, collect), BatchSize(), 4, []))
+    values = [
+        a.get("workflow2", {}).get("results", {}).get("calculation_result_ref")
+        for p in parts
+        for _, a in p.archives
+    ]
+    assert all(v is None or isinstance(v, str) for v in values) and any(values)

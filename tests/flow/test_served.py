@@ -361,8 +361,10 @@ def test_a_truncated_body_is_shorter_than_announced(url: Served) -> None:
 
 
 def test_a_stall_begins_and_goes_silent() -> None:
-    with serve(CORPUS, faults=Faults([Rule(Stall(3600))])) as url, pytest.raises(TimeoutError):
-        ask(url, LISTING, {}, timeout=0.1)
+    with serve(CORPUS, faults=Faults([Rule(Stall(3600))])) as url:
+        with pytest.raises(TimeoutError):
+            ask(url, LISTING, {}, timeout=0.1)
+        assert url.log[0].fault == Stall(3600)
 
 
 def test_a_late_answer_is_a_right_answer(url: Served) -> None:
