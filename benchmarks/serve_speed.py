@@ -1,6 +1,6 @@
 """How many MB of archive JSON a second the embedded archive serves: it must not be what a benchmark measures.
 
-    python benchmarks/serve_speed.py [--entries 2000] [--seconds 3] [--archives FOLDER]
+    python benchmarks/serve_speed.py [--entries 2000] [--seconds 3] [--connections 2] [--archives FOLDER]
 
 The server has a process of its own, and a core where the system allows it; this process only empties sockets.
 Prints one line for each kind of request: MB of body per second of CPU time of the server, and of wall time.
@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
@@ -45,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--entries", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--connections", type=int, default=2)
     parser.add_argument("--archives", default=None)
     options = parser.parse_args()
     here, there = multiprocessing.Pipe()
@@ -55,7 +57,8 @@ def main() -> None:
     pin(0)
     print(f"{'request':32} {'MB/CPU s':>9} {'MB/s':>7} {'pages/s':>8} {'kB/page':>8}")
     for name, (path, body, size) in PAGES.items():
-        print(f"{name:32} {measure(here, host, port, path, body, size, options.seconds)}", flush=True)
+        rates = measure(here, (host, port), path, body, size, options.seconds, options.connections)
+        print(f"{name:32} {rates}", flush=True)
     here.send("stop")
     child.join()
 
@@ -75,27 +78,45 @@ def pin(core: int) -> None:
 
 
 def measure(
-    pipe: Connection, host: str, port: int, path: str, body: dict[str, Any], size: int, seconds: float
+    pipe: Connection,
+    address: tuple[str, int],
+    path: str,
+    body: dict[str, Any],
+    size: int,
+    seconds: float,
+    connections: int,
 ) -> str:
-    """Walks the pages of the whole archive again and again. The first walk is warming up."""
-    with socket.create_connection((host, port)) as connection:
+    """Asks for the pages of the whole archive again and again. A first walk finds them, and warms the server up."""
+    cursors = walk(address, path, body, size)
+    cpu, start = used(pipe), time.perf_counter()
+
+    def again(first: int) -> list[int]:
+        sent: list[int] = []
         buffer = bytearray(1 << 20)
-        cursors: list[str] = []
-        cursor = ""
+        with socket.create_connection(address) as connection:
+            while time.perf_counter() - start < seconds:
+                cursor = cursors[(first + len(sent)) % len(cursors)]
+                sent.append(ask(connection, buffer, path, body, size, cursor)[0])
+        return sent
+
+    with ThreadPoolExecutor(connections) as threads:
+        firsts = [k * len(cursors) // connections for k in range(connections)]
+        sent = [n for each in threads.map(again, firsts) for n in each]
+    wall, cpu = time.perf_counter() - start, used(pipe) - cpu
+    rates = f"{sum(sent) / cpu / 1e6:9.0f} {sum(sent) / wall / 1e6:7.0f}"
+    return f"{rates} {len(sent) / wall:8.1f} {sum(sent) / len(sent) / 1e3:8.0f}"
+
+
+def walk(address: tuple[str, int], path: str, body: dict[str, Any], size: int) -> list[str]:
+    """The cursor of each page."""
+    cursors, cursor, buffer = [], "", bytearray(1 << 20)
+    with socket.create_connection(address) as connection:
         while True:
             cursors.append(cursor)
-            _, end = ask(connection, buffer, path, body, size, cursor)
-            if not end:
-                break
-            cursor = end
-        sent = pages = 0
-        cpu, start = used(pipe), time.perf_counter()
-        while time.perf_counter() - start < seconds:
-            sent += ask(connection, buffer, path, body, size, cursors[pages % len(cursors)])[0]
-            pages += 1
-        wall, cpu = time.perf_counter() - start, used(pipe) - cpu
-    rates = f"{sent / cpu / 1e6:9.0f} {sent / wall / 1e6:7.0f}"
-    return f"{rates} {pages / wall:8.1f} {sent / pages / 1e3:8.0f}"
+            _, following = ask(connection, buffer, path, body, size, cursor)
+            if not following:
+                return cursors
+            cursor = following
 
 
 def used(pipe: Connection) -> float:

@@ -120,7 +120,8 @@ class Corpus(ABC):
         """Positions, in order, of what a request with this `owner` by this user searches.
 
         The default scans the entries, once per owner and user (the server keeps the answer). A corpus whose
-        entries are computed should override it, with a `range` where everything is public.
+        entries are computed should override it, with any sequence that is quickly indexed and sliced and that
+        agrees with `belongs`.
         """
         return [i for i, entry in enumerate(self.entries) if belongs(entry, owner, user)]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from nomad_dask.testing.corpus import Corpus
+from nomad_dask.testing.corpus import Corpus, belongs
 from nomad_dask.testing.refused import Refused, invalid, search_failed, unknown_quantity
 from nomad_dask.testing.search import EVERYTHING, Query, split
 
@@ -127,7 +127,7 @@ class Listing:
 
     def sees(self, i: int, user: str | None) -> bool:
         """Whether the entry is visible to the user."""
-        return _position(self._visible("visible", user), i) is not None
+        return self._belongs(i, "visible", user)
 
     def _window(self, query: Query, owner: str, user: str | None) -> tuple[Sequence[int], int, int]:
         """Sorted positions, and the part of them that is the result."""
@@ -145,11 +145,13 @@ class Listing:
         return found, low, max(low, high)
 
     def _among(self, ids: frozenset[str], rest: Query, owner: str, user: str | None) -> list[int]:
-        visible = self._visible(owner, user)
         found = (self._corpus.find(entry_id) for entry_id in sorted(ids))
         return [
-            i for i in found if i is not None and _position(visible, i) is not None and self._matches(rest, i)
+            i for i in found if i is not None and self._belongs(i, owner, user) and self._matches(rest, i)
         ]
+
+    def _belongs(self, i: int, owner: str, user: str | None) -> bool:
+        return belongs(self._corpus.entries[i], owner, user)
 
     def _matching(self, query: Query, owner: str, user: str | None) -> Sequence[int]:
         visible = self._visible(owner, user)
@@ -226,13 +228,6 @@ class Listing:
 def _names_cursor(rows: int, total: int, size: int) -> bool:
     """A full page names a cursor, even the last one; but not if it holds the whole result."""
     return 0 < rows < total and rows >= size
-
-
-def _position(positions: Sequence[int], i: int) -> int | None:
-    if isinstance(positions, range):
-        return i if i in positions else None
-    k = bisect_left(positions, i)
-    return k if k < len(positions) and positions[k] == i else None
 
 
 def _as_key(keys: list[Any], value: str) -> Any:

@@ -3,7 +3,7 @@
 from typing import Any
 
 
-class Refused(Exception):  # noqa: N818 (a control flow, not a mistake)
+class Refused(Exception):
     """Answered with this status and `{"detail": detail}`."""
 
     def __init__(self, status: int, detail: Any) -> None:

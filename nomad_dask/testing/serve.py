@@ -110,7 +110,7 @@ class _Running:
 
     def stop(self) -> None:
         """Cuts all connections and ends the thread."""
-        self._do(self._runner.cleanup())
+        self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -119,6 +119,15 @@ class _Running:
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
         self.port = self._runner.addresses[0][1]
+
+    async def _end(self) -> None:
+        await self._runner.cleanup()
+        # Handlers that a fault has put to sleep are still there.
+        asleep = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in asleep:
+            task.cancel()
+        await asyncio.gather(*asleep, return_exceptions=True)
+        await self._loop.shutdown_default_executor()
 
     def _do(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

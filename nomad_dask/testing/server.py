@@ -88,17 +88,12 @@ class Server:
             reply = _Reply(0, b"")
         else:
             user, reply = self._answer(request, path, data, body, getattr(action, "edit", None))
-        response, sent = await self._send(request, reply, action)
-        shown = (
-            None
-            if path.startswith("auth/")
-            else body
-            if body is not None or not data
-            else data.decode("utf-8", "replace")
-        )
-        authorized = "Authorization" in request.headers
-        self.log.add(Seen(n, request.method, path, shown, user, reply.status, sent, action, authorized))
-        return response
+        headers = await self._pack(request, reply)
+        sent = _share(reply.body, action)
+        # Noted before it is sent: whoever has the answer finds it in the log, and a stall is there at once.
+        asked = (n, request.method, path, _shown(path, data, body), user)
+        self.log.add(Seen(*asked, reply.status, sent, action, "Authorization" in request.headers))
+        return await self._send(request, reply, headers, sent, action)
 
     def _answer(
         self, request: web.Request, path: str, data: bytes, body: Any, edit: Callable[[Json], Json] | None
@@ -161,39 +156,54 @@ class Server:
             )
         return self.users.login(given["username"], given["password"])
 
-    async def _send(self, request: web.Request, reply: _Reply, action: Any) -> tuple[web.StreamResponse, int]:
-        """Sends the reply as the fault says. Returns how many bytes of the body went out."""
-        if isinstance(action, Reset):
-            _abort(request)
-            return web.Response(), 0
+    async def _pack(self, request: web.Request, reply: _Reply) -> dict[str, str]:
+        """The headers of the reply, whose body is compressed if the client takes that."""
         headers = {"Content-Type": reply.content_type}
         if reply.retry_after is not None:
             headers["Retry-After"] = f"{reply.retry_after:g}"
-        body = reply.body
-        if self._gzip and "gzip" in request.headers.get("Accept-Encoding", "") and len(body) > 20:
+        if self._gzip and "gzip" in request.headers.get("Accept-Encoding", "") and len(reply.body) > 20:
             # zlib lets other threads run, so the loop goes on meanwhile.
-            body = await asyncio.get_running_loop().run_in_executor(None, _gzip, body)
+            reply.body = await asyncio.get_running_loop().run_in_executor(None, _gzip, reply.body)
             headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return headers
+
+    async def _send(
+        self, request: web.Request, reply: _Reply, headers: dict[str, str], sent: int, action: Any
+    ) -> web.StreamResponse:
+        """Sends the reply as the fault says."""
+        if isinstance(action, Reset):
+            _abort(request)
+            return web.Response()
         if not isinstance(action, (Truncate, Stall)):
-            response = web.Response(status=reply.status, body=body, headers=headers)
-            return response, len(body)
-        partial = web.StreamResponse(
-            status=reply.status, headers=headers | {"Content-Length": str(len(body))}
-        )
-        await partial.prepare(request)
-        share = action.share if isinstance(action, Truncate) else 0.5
-        piece = body[: int(len(body) * share)]
-        await partial.write(piece)
+            return web.Response(status=reply.status, body=reply.body, headers=headers)
+        length = {"Content-Length": str(len(reply.body))}
+        response = web.StreamResponse(status=reply.status, headers=headers | length)
+        await response.prepare(request)
         if isinstance(action, Stall):
+            half = len(reply.body) // 2
+            await response.write(reply.body[:half])
             await asyncio.sleep(action.seconds)
-            await partial.write(body[len(piece) :])
-            return partial, len(body)
+            await response.write(reply.body[half:])
+            return response
+        await response.write(reply.body[:sent])
         if request.transport is not None:
             request.transport.close()
-        return partial, len(piece)
+        return response
 
 
 _NO_FAULTS = Faults()
+
+
+def _shown(path: str, data: bytes, body: Any) -> Any:
+    """What the log holds of a body: nothing of a login."""
+    if path.startswith("auth/"):
+        return None
+    return data.decode("utf-8", "replace") if body is None and data else body
+
+
+def _share(body: bytes, action: Any) -> int:
+    """How many bytes of a body are sent."""
+    return int(len(body) * action.share) if isinstance(action, Truncate) else len(body)
 
 
 def _plain(answer: Json) -> Json:

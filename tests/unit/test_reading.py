@@ -133,10 +133,11 @@ def test_a_list_of_references() -> None:
 
 
 def test_a_target_within_another_target_does_not_change_the_archive() -> None:
-    """The whole of a calculation is placed first, then a part of it is placed over it."""
-    tree = archive(["#/run/0/calculation/1", "#/run/0/calculation/1/energy"])
-    wanted = {"workflow2": {"results": {REF: "include-resolved"}}}
-    assert reading(wanted, tree)["run"][0]["calculation"][1]["energy"] == {"total": 1}
+    """A whole energy is placed first, then a part of it in another form over it."""
+    tree = archive(["#/run/0/calculation/1", "#/run/0/calculation/1/energy/total"])
+    tree["run"][0]["calculation"][1]["energy"]["total"] = {"value": 1, "reference": 2}
+    result = reading({"workflow2": {"results": {REF: {"energy": "*", "value": "*"}}}}, tree)
+    assert result["run"][0]["calculation"][1]["energy"] == {"total": {"value": 1}}
 
 
 @pytest.mark.parametrize("in_place", [True, False])
