@@ -17,7 +17,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 bench: $(VENV)/installed-dev
-	$(BIN)/python -m benchmarks.serve_speed
+	$(BIN)/python benchmarks/serve_speed.py
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("nomad-dask needs Python 3.11 or newer; this is %d.%d: make PYTHON=python3.11" % v[:2])'

@@ -160,7 +160,7 @@ def serve(
     n_entries: Annotated[int, typer.Option(help="Generated public entries.")] = 2000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same archive.")] = 0,
     archives: Annotated[
-        Path | None, typer.Option(help="Serve a folder of archive JSON files instead.")
+        Path | None, typer.Option(help="Serve a folder of archive JSON files instead, all public.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0: any that is free.")] = 8000,

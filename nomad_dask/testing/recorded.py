@@ -1,4 +1,4 @@
-"""A corpus of real archives: a folder of JSON files, and what is known of them beside it."""
+"""A corpus of real archives: a folder of JSON files, and what is known of them."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,26 +14,26 @@ KEPT_ARCHIVES = 256
 
 
 class Recorded(Corpus):
-    """The archives of a folder.
+    """The archives of a folder: one public entry a file, or a whole installation.
 
     A file is `{"entry_id", "upload_id", "parser_name", "archive"}`, or an archive whose `metadata` tells the
-    first three.
+    first three. Documents to search are made of `metadata` and `results`.
 
-    In the folder's parent, where there, and unless `beside=False`:
+    A folder that holds a folder `archives` is an installation as it was recorded. In it, where there:
 
     - `documents.jsonl`: search documents. One without an archive file is an entry without archive.
-      Where an entry has none, its document is made of `metadata` and `results` of its archive.
     - `entries.jsonl`: who may see each entry; without it all are public.
     - `schema.json`, `info.json`: what the server answers for its schema and versions.
 
     Opening reads the archives that have no document; the others are read when they are asked for.
     """
 
-    def __init__(self, folder: str | Path, *, beside: bool = True) -> None:
-        self._folder = Path(folder)
+    def __init__(self, folder: str | Path) -> None:
+        whole = Path(folder) / "archives"
+        self._folder = whole if whole.is_dir() else Path(folder)
         if not self._folder.is_dir():
             raise FileNotFoundError(f"no folder of archives at {self._folder}")
-        self._beside = self._folder.parent if beside else None
+        self._installation = Path(folder) if whole.is_dir() else None
         documents = {row["entry_id"]: row for row in self._lines("documents.jsonl")}
         files = {path.stem: path for path in self._folder.glob("*.json")}
         for stem in files.keys() - documents.keys():
@@ -80,18 +80,18 @@ class Recorded(Corpus):
 
     @cached_property
     def schema_json(self) -> bytes | None:
-        """`schema.json` beside the folder."""
+        """`schema.json` of the installation."""
         path = self._aside("schema.json")
         return path.read_bytes() if path else None
 
     @cached_property
     def info(self) -> Json:
-        """`info.json` beside the folder."""
+        """`info.json` of the installation."""
         path = self._aside("info.json")
         return orjson.loads(path.read_bytes()) if path else super().info
 
     def _aside(self, name: str) -> Path | None:
-        path = self._beside / name if self._beside else None
+        path = self._installation / name if self._installation else None
         return path if path and path.exists() else None
 
     def _lines(self, name: str) -> Iterator[Json]:

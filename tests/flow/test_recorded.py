@@ -21,7 +21,7 @@ RECORDED = [json.loads(line) for line in FILE.read_text().splitlines()] if FILE.
 
 @pytest.fixture(scope="module")
 def url(shared_data: Path) -> Iterator[Served]:
-    with serve(archives=shared_data / "archives") as url:
+    with serve(archives=shared_data) as url:
         yield url
 
 
