@@ -13,9 +13,10 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from nomad_dask.pure import paths, types
-from nomad_dask.pure.columns import Gathered, Misfit, Parts
+from nomad_dask.pure.columns import Gathered, Misfit
 from nomad_dask.pure.errors import UnknownValueError, UserError
 from nomad_dask.pure.leaves import is_numbered, is_void
+from nomad_dask.pure.parts import Parts
 from nomad_dask.pure.required import Leaf, Node, Required, prune
 from nomad_dask.pure.schema import ENTRY_ID, UPLOAD_ID, Schema
 
@@ -204,13 +205,13 @@ class Wide:
             if is_void(value):
                 return
             value = prune(value, required)
+        kind = type(value)
         if to is _TEXT and value is not None:
             put(types.dumps(value))
             mark(number)
-        elif to is float and types.fits(value, types.FLOAT) and value is not None:
-            put(value)
-            mark(number)
-        elif to is _ABOVE and type(value) is list:
+        elif (to is float and kind is int and types.fits(value, types.FLOAT)) or (
+            to is _ABOVE and kind is list
+        ):
             put(value)
             mark(number)
         elif to is _NEW or value is not None:
