@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from .edges.store import Store
 from .edges.transport import Server
+from .logins import lend_login
 from .pure.errors import ServerError, UnfinishedError, UnreachableError, UserError
 from .pure.manifest import Manifest
 from .pure.report import Receipt, Report
@@ -127,6 +128,7 @@ def harvest(
     try:
         if tasks:
             with _opened(cluster or Cluster()) as client:
+                lend_login(client, server.login)
                 _drive(client, tasks, receipts, plan.total, len(plan), progress)
     finally:
         store.write_failures(receipts.values())

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from .edges.auth import login_of
 from .edges.pages import LARGEST_PAGE, archives, list_page
 from .edges.store import Store
 from .edges.transport import Client, Server, run
@@ -48,8 +49,11 @@ class ArchiveQuery:
         after: list only entries whose id is greater than this (any string).
         results_max: at most so many entries; None: all.
         page_size: entries that one listing request of `fetch` asks for, 10,000 at most.
+        username, password: a login; its token is asked from the server in `url`, and nowhere else. Without them
+            the environment's (`NOMAD_CLIENT_USER`, `NOMAD_CLIENT_PASSWORD`, `NOMAD_CLIENT_ACCESS_TOKEN`) is used.
         retry: tries of a failing request after the first.
         sleep_time: seconds of the longest planned wait between two tries; waits double up to it.
+        access_token: a token that you already have, instead of a login.
         batch_size: entries in one archive request; None: found from the bytes and seconds that entries take.
         max_concurrency: requests under way at once, over the whole job.
         max_requests_per_second: over the whole job, retries included; None: no limit. NOMAD's public server allows
@@ -67,9 +71,12 @@ class ArchiveQuery:
         after: str | None = None,
         results_max: int | None = 1000,
         page_size: int = 100,
-        *,
+        username: str | None = None,
+        password: str | None = None,
         retry: int = 4,
         sleep_time: float = 4.0,
+        *,
+        access_token: str | None = None,
         batch_size: int | None = None,
         max_concurrency: int = 10,
         max_requests_per_second: float | None = 20.0,
@@ -97,6 +104,7 @@ class ArchiveQuery:
             url or PUBLIC,
             Limits(max_requests_per_second, max_concurrency, timeout),
             Policy(retry, sleep_time),
+            login_of(username, password, access_token),
         )
         self.clear()
 

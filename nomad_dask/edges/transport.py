@@ -37,6 +37,7 @@ from ..pure.retry import (
     parse_retry_after,
 )
 from ..pure.words import server_words
+from .auth import Login, Tokens, check_safe
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ class Server:
     url: str
     limits: Limits = Limits()
     policy: Policy = Policy()
+    login: Login | None = None
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -55,6 +57,8 @@ class Server:
             raise UserError(f"no url of a server: {self.url!r}; expected one like https://host/prefix/api/v1")
         if parts.username or parts.password or parts.query:
             raise UserError("the url may hold no login and no query; give username, password or token apart")
+        if self.login is not None:
+            check_safe(self.url)
         object.__setattr__(self, "url", self.url.rstrip("/"))
 
 
@@ -94,14 +98,42 @@ class Client:
 
         Raises RefusedError (the question is wrong), UnreachableError (nothing there), ServerError (kept failing).
         """
+        send = {"data": orjson.dumps(body), "headers": {"Content-Type": "application/json"}}
+        return await self._logged_in("POST", path, send, entries=entries, known=known)
+
+    async def get(self, path: str) -> Answer:
+        """The decoded 200 answer to a GET; otherwise like `post`."""
+        return await self._logged_in("GET", path, {})
+
+    async def _logged_in(self, method: str, path: str, send: dict[str, Any], **how: Any) -> Answer:
+        """One question, with the login's token where there is a login; a token that is not taken is replaced once."""
+        login, tokens = self.server.login, _process().tokens
+        if login is None:
+            return await self._asked(method, path, send, **how)
+        for last in (False, True):
+            token = await tokens.get(self.server.url, login, self._ask_for_token)
+            headers = send.get("headers", {}) | {"Authorization": f"Bearer {token}"}
+            try:
+                return await self._asked(method, path, send | {"headers": headers}, **how)
+            except RefusedError as error:
+                if error.status != 401 or not tokens.forget(self.server.url, login, token) or last:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _ask_for_token(self, method: str, fields: dict[str, str]) -> Any:
+        send = {"data" if method == "POST" else "params": fields}
+        return (await self._asked(method, "auth/token", send, known=False)).data
+
+    async def _asked(
+        self, method: str, path: str, send: dict[str, Any], *, entries: int = 1, known: bool = True
+    ) -> Answer:
         url = f"{self.server.url}/{path}"
-        payload = orjson.dumps(body)
         gate = _process().gate(self.server)
         attempt = 0
         while True:
             attempt += 1
             async with gate.turn():
-                result = await self._try(url, payload)
+                result = await self._try(method, url, send)
             if isinstance(result, Answer):
                 return result
             outcome, words, cause = result
@@ -120,18 +152,18 @@ class Client:
                     reason = f"{outcome}: {words}" if words else str(outcome)
                     raise ServerError(reason, url, status=code, attempts=attempt) from cause
 
-    async def _try(self, url: str, payload: bytes) -> Answer | tuple[Outcome, str, Exception | None]:
+    async def _try(
+        self, method: str, url: str, send: dict[str, Any]
+    ) -> Answer | tuple[Outcome, str, Exception | None]:
         """One request: its answer, or what went wrong with the words to say so."""
         session = _process().session()
         self.tally.requests += 1
         began = time.monotonic()
+        timeout = aiohttp.ClientTimeout(total=self.server.limits.timeout, connect=30)
         try:
-            async with session.post(
-                url,
-                data=payload,
-                headers={"Content-Type": "application/json", "Accept": "application/json"},
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=self.server.limits.timeout, connect=30),
+            # A redirect is never followed: it could carry a login, or a query, to another host.
+            async with session.request(
+                method, url, **send, allow_redirects=False, timeout=timeout
             ) as response:
                 body = await response.read()
                 self.tally.statuses[str(response.status)] += 1
@@ -189,6 +221,7 @@ class _Process:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self._session: aiohttp.ClientSession | None = None
+        self.tokens = Tokens()
         self._gates: dict[tuple[str, Limits], _Gate] = {}
         self.thread = threading.Thread(target=self.loop.run_forever, name="nomad-dask-http", daemon=True)
         self.thread.start()
@@ -198,7 +231,9 @@ class _Process:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
             # Kept to gzip: it is what NOMAD's proxies offer, and needs no further package.
             self._session = aiohttp.ClientSession(
-                connector=connector, headers={"Accept-Encoding": "gzip"}, cookie_jar=aiohttp.DummyCookieJar()
+                connector=connector,
+                headers={"Accept": "application/json", "Accept-Encoding": "gzip"},
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
 
