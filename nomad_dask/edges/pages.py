@@ -37,12 +37,18 @@ class Delivery:
     """What one batch brought: archives, entries that have none, entries that failed; each entry in one of them."""
 
     archives: list[tuple[Ref, dict[str, Any]]] = field(default_factory=list)
+    n_bytes: int = 0
+    """Of the answers that brought the archives, as JSON."""
+    seconds: float = 0.0
+    """Of the longest of them."""
     missing: list[Ref] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
     def add(self, other: Delivery) -> None:
         """Take in what another batch brought."""
         self.archives += other.archives
+        self.n_bytes += other.n_bytes
+        self.seconds = max(self.seconds, other.seconds)
         self.missing += other.missing
         self.failures += other.failures
 
@@ -110,15 +116,15 @@ async def archives(
     batch sizes used. A consumer that pauses holds back new requests.
     """
     todo, absent = deque(refs), list[Ref]()
-    window: deque[asyncio.Task[tuple[Delivery, int, int, float]]] = deque()
+    window: deque[asyncio.Task[Delivery]] = deque()
     try:
         while todo or window:
             while todo and len(window) < in_flight:
                 batch = [todo.popleft() for _ in range(min(size.size, len(todo)))]
                 sizes.append(len(batch))
-                window.append(asyncio.create_task(_measured(client, question, batch)))
-            delivery, entries, n_bytes, seconds = await window.popleft()
-            size = size.seen(entries, n_bytes, seconds)
+                window.append(asyncio.create_task(_batch(client, question, batch)))
+            delivery = await window.popleft()
+            size = size.seen(len(delivery.archives), delivery.n_bytes, delivery.seconds)
             absent += delivery.missing
             delivery.missing = []
             yield delivery
@@ -129,15 +135,8 @@ async def archives(
         yield await _once_more(client, question, absent[start : start + _MOST_AT_ONCE])
 
 
-async def _measured(
-    client: Client, question: Question, batch: Sequence[Ref]
-) -> tuple[Delivery, int, int, float]:
-    delivery, n_bytes, seconds = await _batch(client, question, batch)
-    return delivery, len(delivery.archives), n_bytes, seconds
-
-
-async def _batch(client: Client, question: Question, batch: Sequence[Ref]) -> tuple[Delivery, int, float]:
-    """One batch, divided as long as it fails, so that only the bad entry is lost; with bytes and seconds."""
+async def _batch(client: Client, question: Question, batch: Sequence[Ref]) -> Delivery:
+    """One batch, divided as long as it fails, so that only the bad entry is lost."""
     in_place = question.resolve_references
     parts = [list(batch[: len(batch) // 2]), list(batch[len(batch) // 2 :])]
     try:
@@ -149,13 +148,12 @@ async def _batch(client: Client, question: Question, batch: Sequence[Ref]) -> tu
     except ServerError as error:
         if len(batch) == 1:
             failure = Failure(*batch[0], error.status, error.reason, error.attempts)
-            return Delivery(failures=[failure]), 0, 0.0
+            return Delivery(failures=[failure])
         await _still_there(client, error)
-    whole, n_bytes, longest = Delivery(), 0, 0.0
-    for part, n, seconds in await asyncio.gather(*(_batch(client, question, part) for part in parts)):
-        whole.add(part)
-        n_bytes, longest = n_bytes + n, max(longest, seconds)
-    return whole, n_bytes, longest
+    whole = Delivery()
+    for delivery in await asyncio.gather(*(_batch(client, question, part) for part in parts)):
+        whole.add(delivery)
+    return whole
 
 
 async def _still_there(client: Client, error: ServerError) -> None:
@@ -172,7 +170,7 @@ async def _apart(client: Client, question: Question, batch: Sequence[Ref]) -> li
     One request without references resolved shows them; None where it does not.
     """
     try:
-        plain, _, _ = await _ask(client, question, batch, question.required.request(in_place=False))
+        plain = await _ask(client, question, batch, question.required.request(in_place=False))
     except (ServerError, RefusedError):
         return None
     alone = [ref for ref, archive in plain.archives if refers_elsewhere(archive)]
@@ -180,15 +178,15 @@ async def _apart(client: Client, question: Question, batch: Sequence[Ref]) -> li
     return [[ref] for ref in alone] + ([others] if others else []) if alone else None
 
 
-async def _in_pieces(client: Client, question: Question, ref: Ref) -> tuple[Delivery, int, float]:
+async def _in_pieces(client: Client, question: Question, ref: Ref) -> Delivery:
     """One entry that refers to another installation, so that only that reference stays open."""
     try:
         archive = await _pieces(client, question, ref, question.required)
     except ServerError as error:
-        return Delivery(failures=[Failure(*ref, error.status, error.reason, error.attempts)]), 0, 0.0
+        return Delivery(failures=[Failure(*ref, error.status, error.reason, error.attempts)])
     if archive is None:
-        return Delivery(missing=[ref]), 0, 0.0
-    return Delivery(archives=[(ref, archive)]), 0, 0.0
+        return Delivery(missing=[ref])
+    return Delivery(archives=[(ref, archive)])
 
 
 async def _pieces(client: Client, question: Question, ref: Ref, required: Required) -> dict[str, Any] | None:
@@ -207,13 +205,11 @@ async def _pieces(client: Client, question: Question, ref: Ref, required: Requir
 
 
 async def _one(client: Client, question: Question, ref: Ref, tree: Any) -> dict[str, Any] | None:
-    delivery, _, _ = await _ask(client, question, [ref], tree)
+    delivery = await _ask(client, question, [ref], tree)
     return delivery.archives[0][1] if delivery.archives else None
 
 
-async def _ask(
-    client: Client, question: Question, batch: Sequence[Ref], tree: Any
-) -> tuple[Delivery, int, float]:
+async def _ask(client: Client, question: Question, batch: Sequence[Ref], tree: Any) -> Delivery:
     """One archive request: what it answered, joined to what was asked by id."""
     asked = {ref.entry_id: ref for ref in batch}
     body = {
@@ -236,11 +232,12 @@ async def _ask(
                 f"{len(batch)} from {batch[0].entry_id} on [{client.server.url}]"
             )
         found[row["entry_id"]] = row["archive"]
-    delivery = Delivery(
+    return Delivery(
         archives=[(asked[entry_id], found[entry_id]) for entry_id in asked if entry_id in found],
         missing=[ref for ref in batch if ref.entry_id not in found],
+        n_bytes=answer.n_bytes,
+        seconds=answer.seconds,
     )
-    return delivery, answer.n_bytes, answer.seconds
 
 
 async def _once_more(client: Client, question: Question, absent: list[Ref]) -> Delivery:
@@ -251,12 +248,12 @@ async def _once_more(client: Client, question: Question, absent: list[Ref]) -> D
     """
     delivery = Delivery(missing=absent)
     if len(absent) > _FEW:
-        delivery, _, _ = await _batch(client, question, absent)
+        delivery = await _batch(client, question, absent)
         if not delivery.archives:
             return delivery
     each = await asyncio.gather(*(_batch(client, question, [ref]) for ref in delivery.missing))
     delivery.missing = []
-    for part, _, _ in each:
+    for part in each:
         delivery.add(part)
     return delivery
 

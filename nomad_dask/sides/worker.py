@@ -79,8 +79,9 @@ def _build(
     missing: list[Ref] = []
     failures: list[Failure] = []
     for delivery in iterate(deliveries):
+        each = delivery.n_bytes // max(1, len(delivery.archives))
         for ref, archive in delivery.archives:
-            builder.append(ref.entry_id, ref.upload_id, archive)
+            builder.append(ref.entry_id, ref.upload_id, archive, n_bytes=each)
         for ref in delivery.missing:
             builder.append(ref.entry_id, ref.upload_id, None)
         missing += delivery.missing
