@@ -1,0 +1,91 @@
+"""Owns what a server's schema adds to a sampled one: units, descriptions, and types that the sample left open (SPEC 7).
+
+Data wins: a type changes only to one that holds all that was seen, and means the same. So an integer where the
+server says float becomes `double`; a column of nothing but nulls or empty lists gets the server's type instead of
+JSON text; text stays text whatever the server says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from nomad_dask.pure import types
+from nomad_dask.pure.leaves import leaves
+from nomad_dask.pure.required import Required
+from nomad_dask.pure.schema import Column, Schema
+from nomad_dask.pure.sections import Definitions, Quantity
+
+
+class Disagreement(NamedTuple):
+    """A column whose values are not what the server says they are; what was seen was kept."""
+
+    name: str
+    seen: str
+    served: str
+
+
+def described(
+    schema: Schema, definitions: Definitions, *, seen: Mapping[str, str] | None = None, prefix: str = ""
+) -> Schema:
+    """The same columns with the server's units and descriptions, and its types where these hold what was seen.
+
+    A column that no section knows stays as it is; units and descriptions that it has already stay too.
+
+    Args:
+        schema: the sampled schema.
+        definitions: what the server says.
+        seen: `seen_kinds` of the same samples. Without it JSON text stays JSON text: a schema alone does not tell
+            a column where nothing was seen from one whose values have no common type.
+        prefix: the path that column names are relative to (a table's required path, SPEC 6).
+    """
+    columns = (
+        _described(column, _found(column, definitions, prefix), seen or {}) for column in schema.columns
+    )
+    return Schema(tuple(columns))
+
+
+def disagreements(
+    schema: Schema, definitions: Definitions, *, seen: Mapping[str, str] | None = None, prefix: str = ""
+) -> tuple[Disagreement, ...]:
+    """The columns in which the samples held what the server's type does not hold, for messages."""
+    found = ((column, _found(column, definitions, prefix)) for column in schema.columns)
+    return tuple(
+        Disagreement(column.name, kind, quantity.type)
+        for column, quantity in found
+        if quantity is not None
+        and quantity.type != types.JSON
+        and types.join(kind := _kind(column, seen or {}), quantity.type) != quantity.type
+    )
+
+
+def seen_kinds(samples: Iterable[Mapping[str, Any]], required: Required) -> dict[str, str]:
+    """The kind of each column in which the samples held nothing but nulls and empty lists: `null`, `list<null>`."""
+    found: dict[str, str] = {}
+    for archive in samples:
+        for name, value in leaves(archive, required):
+            found[name] = types.join(found.get(name, types.NULL), types.type_of(value))
+    return {name: kind for name, kind in found.items() if types.NULL in kind}
+
+
+def _found(column: Column, definitions: Definitions, prefix: str) -> Quantity | None:
+    found = definitions.find(f"{prefix}.{column.name}" if prefix else column.name)
+    return found if isinstance(found, Quantity) else None
+
+
+def _kind(column: Column, seen: Mapping[str, str]) -> str:
+    return seen.get(column.name, column.kind) if column.json else column.kind
+
+
+def _described(column: Column, quantity: Quantity | None, seen: Mapping[str, str]) -> Column:
+    if quantity is None:
+        return column
+    facts: dict[str, Any] = {
+        "unit": column.unit or quantity.unit,
+        "description": column.description or quantity.description,
+    }
+    served = quantity.type
+    if served != types.JSON and types.join(_kind(column, seen), served) == served:
+        facts |= {"type": served, "json": False}
+    return replace(column, **facts)

@@ -1,0 +1,127 @@
+"""Sampled schemas meet the server's (SPEC 7): units and descriptions always, types where they hold what was seen."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nomad_dask.pure import types
+from nomad_dask.pure.described import described, disagreements, seen_kinds
+from nomad_dask.pure.required import parse
+from nomad_dask.pure.schema import Column, Schema, infer
+from nomad_dask.pure.sections import Definitions
+
+WHOLE = parse("*")
+NUMBERS = {"type": "array", "items": {"type": "number", "unit": "meter"}}
+SERVED = Definitions(
+    {
+        "properties": {
+            "a": {"type": "number", "unit": "joule", "description": "Energy Å"},
+            "n": {"type": "integer"},
+            "pos": {"type": "array", "items": NUMBERS},
+            "text": {"type": "string"},
+            "any": {"nomad_type": "any"},
+            "ref": {"type": "string", "nomad_type": "Reference", "reference_section_def": "s.Run@1"},
+            "run": {"type": "array", "items": {"$ref": "#/$defs/s.Run"}},
+        },
+        "$defs": {"s.Run": {"properties": {"e": {"type": "number", "unit": "kelvin"}}}},
+    }
+)
+
+
+def met(*samples: dict[str, Any], prefix: str = "") -> dict[str, Column]:
+    seen = seen_kinds(samples, WHOLE)
+    return dict(described(infer(samples, WHOLE), SERVED, seen=seen, prefix=prefix).by_name)
+
+
+@pytest.mark.parametrize(
+    ("samples", "kind"),
+    [
+        ([{"a": 1}], "double"),
+        ([{"a": 1.5}], "double"),
+        ([{"a": None}], "double"),
+        ([{"n": 1}], "int64"),
+        ([{"n": 1.5}], "double"),
+        ([{"n": None}], "int64"),
+        ([{"pos": []}], "list<list<double>>"),
+        ([{"pos": [[]]}, {"pos": [None]}], "list<list<double>>"),
+        ([{"pos": [[1, 2]]}], "list<list<double>>"),
+        ([{"pos": [1, 2]}], "list<int64>"),
+        ([{"pos": 1}], "int64"),
+        ([{"a": []}], "json"),
+        ([{"a": "x"}], "string"),
+        ([{"a": 1}, {"a": "x"}], "json"),
+        ([{"a": 1}, {"a": [1]}], "json"),
+        ([{"text": 1}], "int64"),
+        ([{"text": None}], "string"),
+        ([{"any": 1}], "int64"),
+        ([{"any": None}], "json"),
+        ([{"ref": None}], "string"),
+        ([{"ref": "#/run/0"}], "string"),
+        ([{"unknown": None}], "json"),
+    ],
+)
+def test_the_servers_type_counts_where_it_holds_what_was_seen(
+    samples: list[dict[str, Any]], kind: str
+) -> None:
+    (column,) = met(*samples).values()
+    assert column.kind == kind
+
+
+def test_units_and_descriptions_come_along_even_where_types_disagree() -> None:
+    column = met({"a": "x"})["a"]
+    assert (column.type, column.unit, column.description) == ("string", "joule", "Energy Å")
+    given_unit = described(Schema((Column("a", "double", unit="eV"),)), SERVED)
+    assert given_unit.by_name["a"].unit == "eV"
+
+
+def test_numbers_references_and_prefixes_lead_to_the_same_quantity() -> None:
+    for column in (
+        met({"run": [{"e": 1}]})["run.0.e"],
+        met({"ref": {"e": 1}})["ref.e"],
+        met({"e": 1}, prefix="run[-1]")["e"],
+    ):
+        assert (column.type, column.unit) == ("double", "kelvin")
+
+
+def test_json_text_stays_without_the_kinds_that_were_seen() -> None:
+    schema = infer([{"a": None}], WHOLE)
+    assert described(schema, SERVED).by_name["a"].json
+
+
+def test_what_disagrees_is_named() -> None:
+    samples = [{"a": "x", "n": 1, "pos": None, "any": 1, "unknown": 2}]
+    found = disagreements(infer(samples, WHOLE), SERVED, seen=seen_kinds(samples, WHOLE))
+    assert found == (("a", "string", "double"),)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["a", "n", "pos", "text", "any", "x"]), values), max_size=4))
+def test_no_value_is_lost_to_the_servers_types(samples: list[dict[str, Any]]) -> None:
+    columns = met(*samples)
+    for sample in samples:
+        for name, value in sample.items():
+            assert columns[name].json or types.fits(value, columns[name].type)
+
+
+def test_recorded_archives_keep_all_their_values(shared_data: Path) -> None:
+    definitions = Definitions(orjson.loads((shared_data / "schema.json").read_bytes()))
+    for path in sorted((shared_data / "archives").glob("*.json"))[::16]:
+        archive = orjson.loads(path.read_bytes())["archive"]
+        sampled = infer([archive], WHOLE)
+        schema = described(sampled, definitions, seen=seen_kinds([archive], WHOLE))
+        assert schema.names == sampled.names
+        for column in schema.columns:
+            kind = sampled.by_name[column.name].kind
+            assert kind == "json" or types.join(kind, column.kind) == column.kind
+        energies = [column for column in schema.columns if column.name.endswith("energy.total.value")]
+        assert all((column.type, column.unit) == ("double", "joule") for column in energies)
