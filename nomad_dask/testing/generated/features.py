@@ -1,0 +1,59 @@
+"""What may be special about a generated entry, and of how many entries it is."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+WITHIN = "reference within the upload"
+OUTSIDE = "reference to another upload"
+PRIVATE = "reference to a private entry"
+ABSENT = "reference to an entry that is not there"
+UNRESOLVABLE = "unresolvable reference"
+REMOTE = "reference to another installation"
+NO_WORKFLOW = "no workflow2"
+UNUSUAL = "unusual characters"
+NOT_FINITE = "NaN and infinity"
+EMPTY = "empty archive"
+FAILED = "failed processing"
+NO_ARCHIVE = "not in the archive file"
+
+
+FEATURES: Mapping[str, float] = {
+    WITHIN: 0.02,
+    OUTSIDE: 0.015,
+    PRIVATE: 0.005,
+    ABSENT: 0.005,
+    UNRESOLVABLE: 0.005,
+    REMOTE: 0.002,
+    NO_WORKFLOW: 0.05,
+    UNUSUAL: 0.025,
+    NOT_FINITE: 0.005,
+    EMPTY: 0.0025,
+    FAILED: 0.005,
+    NO_ARCHIVE: 0.0025,
+}
+"""What may be special about a public entry, and the share of entries that it is by default."""
+PLAIN: Mapping[str, float] = dict.fromkeys(FEATURES, 0.0)
+"""The `features` of a corpus in which nothing is special."""
+
+
+LEADING = (WITHIN, OUTSIDE, PRIVATE)
+"""Those that make an entry refer to another one, which is there."""
+
+
+def shares(features: Mapping[str, float] | None) -> tuple[list[str | None], list[float]]:
+    """Names and the ends of their parts of [0, 1)."""
+    shares = dict(FEATURES)
+    for name, share in (features or {}).items():
+        if name not in FEATURES:
+            near = get_close_matches(name, FEATURES, 1) or FEATURES
+            raise ValueError(f"unknown feature {name!r}; known: {', '.join(near)}")
+        if not 0 <= share <= 1:
+            raise ValueError(f"the share of {name!r} is between 0 and 1, not {share:g}")
+        shares[name] = share
+    if sum(shares.values()) > 1 + 1e-9:
+        raise ValueError("the shares of all features are together above 1")
+    ends, end = [], 0.0
+    for share in shares.values():
+        end += share
+        ends.append(end)
+    return [*shares, None], ends

@@ -1,0 +1,93 @@
+"""Placeholders of templates: how they are written, which are filled together, and rendered templates cut at them.
+
+One in a text is `<name>`; one for a number is a number that occurs nowhere else (`slot`), so a template has the
+types of a real archive. Both are found in rendered JSON, whole or in part.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from operator import itemgetter
+from typing import NamedTuple
+
+TOKEN = re.compile(rb"<([a-z_]+\d*)>|7\.77(\d{4})7e-301")
+TOTAL, PER_ATOM, FREE = 0, 100, 200
+"""First slots of the energies of the calculations, one each."""
+ATOMIC_NUMBER, MASS, MASS_FRACTION = 300, 310, 320
+"""First slots of what depends on the elements, one each."""
+FERMI, EDGE, VOLUME, ATOMIC_DENSITY, MASS_DENSITY, GAP, DIFFERENCE = range(330, 337)
+MOST_ELEMENTS = 5
+
+Key = str | int
+"""The name in a text, or the number of a slot."""
+GROUPS: dict[str, tuple[Key, ...]] = {
+    "upload": (
+        *("upload_id", "upload_name", "upload_time", "publish_time"),
+        *("author_name", "author_id", "coauthor_name", "coauthor_id"),
+    ),
+    "entry": ("entry_id", "serial", "entry_hash", "entry_time", "processing_time"),
+    "elements": tuple(f"s{k}" for k in range(MOST_ELEMENTS)),
+    "formulas": ("material_id", "iupac", "hill"),
+    "target": ("target_entry", "target_upload"),
+    "cell": (FERMI, EDGE, VOLUME, ATOMIC_DENSITY, GAP, DIFFERENCE),
+    "masses": (
+        MASS_DENSITY,
+        *(first + k for first in (ATOMIC_NUMBER, MASS, MASS_FRACTION) for k in range(MOST_ELEMENTS)),
+    ),
+}
+"""Values that are computed together, in the order in which they come. All others are energies."""
+
+
+def slot(k: int) -> float:
+    """The number that stands for number k of an entry, and is written `7.77kkkk7e-301`."""
+    return float(f"7.77{k:04d}7e-301")
+
+
+class Cut(NamedTuple):
+    """A rendered template taken apart."""
+
+    pieces: list[bytes]
+    """What stands between placeholders, each but the last followed by room for a value."""
+    energies: list[float]
+    """What the entry's energy is multiplied with for each energy that is asked for."""
+    per_atom: list[float]
+    """The same of its energy per atom."""
+    groups: tuple[str, ...]
+    """Those of `GROUPS` that are needed besides."""
+    pick: Callable[[list[bytes]], Iterable[bytes]]
+    """From the energies, those per atom, and the groups, in a row: the value for each placeholder."""
+
+
+@lru_cache(maxsize=4096)
+def cut(rendered: bytes) -> Cut:
+    """Takes rendered JSON apart; the same bytes once only."""
+    parts = TOKEN.split(rendered)
+    keys: list[Key] = [
+        name.decode() if name else int(slot) for name, slot in zip(parts[1::3], parts[2::3], strict=True)
+    ]
+    pieces = [b""] * (2 * len(keys) + 1)
+    pieces[::2] = parts[::3]
+    numbers = sorted({key for key in keys if isinstance(key, int) and key < ATOMIC_NUMBER})
+    whole = [key for key in numbers if not PER_ATOM <= key < FREE]
+    per_atom = [key for key in numbers if PER_ATOM <= key < FREE]
+    groups = tuple(name for name, members in GROUPS.items() if not set(members).isdisjoint(keys))
+    row = [*whole, *per_atom, *(key for name in groups for key in GROUPS[name])]
+    place = {key: k for k, key in enumerate(row)}
+    return Cut(
+        pieces,
+        [fall(key) if key < PER_ATOM else 1.0001 * fall(key - FREE) for key in whole],
+        [fall(key - PER_ATOM) for key in per_atom],
+        groups,
+        _picker([place[key] for key in keys]),
+    )
+
+
+def _picker(places: list[int]) -> Callable[[list[bytes]], Iterable[bytes]]:
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda row: [row[place] for place in places]
+
+
+def fall(k: int) -> float:
+    """The energy falls from one calculation to the next."""
+    return float(1 + 1e-3 * (1 - 0.8**k))

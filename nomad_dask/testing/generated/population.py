@@ -1,0 +1,101 @@
+"""Which entries there are: whose and in which upload, what is special about each, and what it refers to."""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from functools import lru_cache
+from random import Random
+from typing import NamedTuple
+
+from nomad_dask.testing.generated.draws import FULL, STEP, mixed, strata
+from nomad_dask.testing.generated.features import EMPTY, LEADING, NO_ARCHIVE, OUTSIDE, PRIVATE, WITHIN, shares
+from nomad_dask.testing.generated.positions import AllBut
+from nomad_dask.testing.generated.profiles import N_PROFILES, N_SPECIAL, Access
+from nomad_dask.testing.generated.uploads import Upload, Uploads, private_upload, public_upload
+
+Shape = tuple[int, Access, str | None]
+"""Profile, access, feature: entries with the same have one template."""
+
+
+class Facts(NamedTuple):
+    """What is computed of an entry first."""
+
+    shape: Shape
+    upload: Upload
+    place: int
+    """Its place in the row of all uploads."""
+
+
+class Population:
+    """So many public and private entries. What is asked of an entry, is asked by its position in id order."""
+
+    def __init__(
+        self, n_public: int, n_private: int, *, seed: int, features: Mapping[str, float] | None
+    ) -> None:
+        self.n_public, self.n = n_public, n_public + n_private
+        self._names, self._ends = shares(features)
+        rng = Random(f"{seed}/corpus")
+        self._salts = {
+            name: rng.getrandbits(64) for name in ("values", "elements", "features", "targets", "profile")
+        }
+        self.hidden = array("q", strata(self.n, n_private, rng))
+        """Positions of the private entries."""
+        self.shown = AllBut(self.n, self.hidden)
+        """Positions of the public ones."""
+        self._public = Uploads(n_public, Random(f"{seed}/public"), public_upload)
+        self._private = Uploads(n_private, Random(f"{seed}/private"), private_upload)
+        self.facts = lru_cache(maxsize=1 << 16)(self._make_facts)
+
+    def _make_facts(self, i: int) -> Facts:
+        before = bisect_left(self.hidden, i)
+        private = before < len(self.hidden) and self.hidden[before] == i
+        uploads, rank = (self._private, before) if private else (self._public, i - before)
+        place = uploads.place(rank)
+        upload = uploads.at(place)
+        feature = None if private else self._feature(i, self._drawn(rank), upload, place)
+        access: Access = "coauthored" if upload.state == "public" and upload.coauthors else upload.state
+        j = self.hash(i, "profile") % (N_PROFILES if access == "public" and feature is None else N_SPECIAL)
+        return Facts((j, access, feature), upload, place)
+
+    def feature(self, i: int) -> str | None:
+        """What is special about entry i, in the words of `FEATURES`; None: nothing."""
+        return self.facts(i).shape[2]
+
+    def target(self, i: int) -> int | None:
+        """The position of the other entry that entry i refers to, if there is one."""
+        (_, _, feature), upload, place = self.facts(i)
+        return self._target(i, feature, upload, place) if feature in LEADING else None
+
+    def _drawn(self, rank: int) -> str | None:
+        """What is meant to be special about the public entry of this rank."""
+        point = (rank * 0x6A09E667F3BCC909 + self._salts["features"] & FULL) / (1 << 64)
+        return self._names[bisect_right(self._ends, point)]
+
+    def _feature(self, i: int, drawn: str | None, upload: Upload, place: int) -> str | None:
+        """What can be special about it: in an upload of one there is no other to refer to."""
+        if drawn == WITHIN and upload.size == 1:
+            drawn = OUTSIDE
+        return None if drawn in LEADING and self._target(i, drawn, upload, place) is None else drawn
+
+    def _target(self, i: int, feature: str | None, upload: Upload, place: int) -> int | None:
+        """An entry with an archive to refer to."""
+        draw = self.hash(i, "targets")
+        if feature == PRIVATE:
+            return self.hidden[draw % len(self.hidden)] if self.hidden else None
+        within, outside = upload.size, self.n_public - upload.size
+        if not (within - 1 if feature == WITHIN else outside):
+            return None
+        for k in range(64):
+            if feature == WITHIN:
+                at = upload.start + (place - upload.start + 1 + (draw + k) % (within - 1)) % within
+            else:
+                at = (upload.start + within + (draw + k) % outside) % self.n_public
+            rank = self._public.rank(at)
+            has_archive = self._drawn(rank) not in (EMPTY, NO_ARCHIVE)
+            if at != place and has_archive:
+                return self.shown[rank]
+        return None
+
+    def hash(self, i: int, salt: str) -> int:
+        """64 bits that depend on seed and position only."""
+        return mixed(i * STEP + self._salts[salt])

@@ -1,0 +1,82 @@
+"""Section `run` of generated archives: the program, and systems and calculations one by one."""
+
+from random import Random
+from typing import Any
+
+from nomad_dask.testing.generated.placeholders import ATOMIC_NUMBER, EDGE, FERMI, FREE, PER_ATOM, TOTAL, slot
+from nomad_dask.testing.generated.profiles import Profile
+from nomad_dask.testing.generated.results import formula, symmetry
+
+Json = dict[str, Any]
+
+
+def run_section(p: Profile, rng: Random) -> Json:
+    """The one run of an archive."""
+    names = p.functional[1]
+    method: Json = {
+        "dft": {
+            "xc_functional": {
+                "name": "+".join(names),
+                "exchange": [{"name": name} for name in names if "_X" in name],
+                "correlation": [{"name": name} for name in names if "_C_" in name],
+            }
+        },
+        "electronic": {
+            "method": "DFT",
+            "n_spin_channels": 1,
+            "smearing": {"kind": "gaussian", "width": 4.3e-21},
+        },
+    }
+    if p.detail:
+        method["k_mesh"] = {"dimensionality": 3, "n_points": 64, "grid": [4, 4, 4], "offset": [0.0, 0.0, 0.0]}
+        method["scf"] = {"threshold_energy_change": 4.359744722207169e-24}
+    return {
+        "program": {"name": p.program[0], "version": p.version},
+        "method": [method],
+        "system": [_system(p, k, rng) for k in range(p.n_calculations)],
+        "calculation": [_calculation(p, k, rng) for k in range(p.n_calculations)],
+    }
+
+
+def _system(p: Profile, k: int, rng: Random) -> Json:
+    kinds = [j for j, n in enumerate(p.counts) for _ in range(n * p.units)]
+    edge, flat = slot(EDGE), 0.0
+    atoms: Json = {
+        "labels": [f"<s{j}>" for j in kinds],
+        "positions": [[rng.random() * 5e-10 for _ in "xyz"] for _ in kinds],
+        "lattice_vectors": [[edge, flat, flat], [flat, edge, flat], [flat, flat, edge]],
+        "periodic": [True, True, True],
+    }
+    system: Json = {
+        "is_representative": k == p.n_calculations - 1,
+        "chemical_composition_reduced": formula(p),
+    }
+    if p.detail:
+        atoms["species"] = [slot(ATOMIC_NUMBER + j) for j in kinds]
+        system |= {"chemical_composition": formula(p), "chemical_composition_hill": "<hill>"}
+    if system["is_representative"]:
+        system["type"] = "bulk"
+        if p.detail > 1:
+            names = {"international_short_symbol": p.group[0]}
+            system["symmetry"] = [names | symmetry(p) | {"symmetry_method": "MatID (spg)"}]
+            system["descriptors"] = {"soap": {"n_max": 8, "l_max": 4, "r_cut": 5.0, "atom_sigma": 0.4}}
+    return system | {"atoms": atoms}
+
+
+def _calculation(p: Profile, k: int, rng: Random) -> Json:
+    total: Json = {"value": slot(TOTAL + k)}
+    calculation: Json = {
+        "system_ref": f"{p.hash}/run/0/system/{k}",
+        "method_ref": f"{p.hash}/run/0/method/0",
+        "energy": {"total": total, "free": {"value": slot(FREE + k)}, "fermi": slot(FERMI)},
+    }
+    if p.detail:
+        total["value_per_atom"] = slot(PER_ATOM + k)
+        calculation["calculation_converged"] = True
+    if p.workflow != "SinglePoint" and p.detail > 1:
+        calculation["forces"] = {
+            "total": {"value": [[rng.gauss(0, 1e-11) for _ in "xyz"] for _ in range(p.n_atoms)]}
+        }
+    if p.workflow == "MolecularDynamics":
+        calculation |= {"step": k, "time_physical": k * 1e-15, "temperature": 300.0 + rng.gauss(0, 10)}
+    return calculation

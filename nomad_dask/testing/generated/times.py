@@ -1,0 +1,23 @@
+"""Times of uploads and entries: milliseconds since the first could be, and how the server writes them."""
+
+from datetime import date, timedelta
+from functools import cache
+
+YEAR = 365 * 86_400_000
+_BEGIN = date(2014, 1, 1)
+_MINUTES = [b"T%02d:%02d:" % divmod(minute, 60) for minute in range(1440)]
+_SECONDS = [b"%02d." % second for second in range(60)]
+_PARTS = [b"%03d000+00:00" % part for part in range(1000)]
+
+
+def time(milliseconds: int) -> bytes:
+    """A time as the server writes it. Put together from its parts, since each entry has two."""
+    minutes, rest = divmod(milliseconds, 60_000)
+    days, minute = divmod(minutes, 1440)
+    second, part = divmod(rest, 1000)
+    return _day(days) + _MINUTES[minute] + _SECONDS[second] + _PARTS[part]
+
+
+@cache
+def _day(days: int) -> bytes:
+    return (_BEGIN + timedelta(days=days)).isoformat().encode()
