@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
 import uuid
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,17 +11,19 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from .edges.auth import login_of
-from .edges.pages import LARGEST_PAGE, archives, list_page
+from .edges.pages import LARGEST_PAGE
 from .edges.store import Store
-from .edges.transport import Client, Server, run
+from .edges.transport import Client, Server, arun, run
+from .entrylist import Archived, EntryList, batch_of
+from .messages import Messages
 from .pure.errors import UserError
 from .pure.flatten import OnNew
-from .pure.limits import BatchSize, Limits
+from .pure.limits import Limits
 from .pure.manifest import Manifest, Question, identity
-from .pure.report import Failure, Ref, Report
+from .pure.report import Failure, Report
 from .pure.required import parse
 from .pure.retry import Policy
-from .pure.segments import Plan, Segment
+from .pure.segments import Plan
 from .sides.planner import Cut, Sample, count_matching, make_plan, take_sample
 
 if TYPE_CHECKING:
@@ -119,13 +119,26 @@ class ArchiveQuery:
         return self._cut.results_max
 
     def clear(self) -> None:
-        """Forget what was fetched and what failed, and begin again at `after`."""
-        self._fetched = 0
-        self._cursor: str | None = self.after
-        self._list: deque[Ref] = deque()
-        self._failing: dict[str, Ref] = {}
-        self.failures: list[Failure] = []
-        self.missing: list[Ref] = []
+        """Forget what was fetched, downloaded and what failed, and begin again at `after`."""
+        self._list = EntryList(
+            self._server,
+            self._question(),
+            after=self.after,
+            results_max=self.results_max,
+            page_size=self.page_size,
+            batch=batch_of(self.batch_size),
+            messages=Messages(self.progress),
+        )
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Entries that failed when they were last tried: `(entry_id, upload_id, status, reason, attempts)`."""
+        return self._list.failures
+
+    @property
+    def missing(self) -> list[tuple[str, str]]:
+        """Entries that were listed and have no archive: `(entry_id, upload_id)`."""
+        return [(ref.entry_id, ref.upload_id) for ref in self._list.missing]
 
     def count(self) -> int:
         """How many entries match (after the cursor `after`), whatever `results_max` says. One small request."""
@@ -141,31 +154,15 @@ class ArchiveQuery:
 
     def entry_list(self) -> list[tuple[str, str]]:
         """What was fetched and not yet downloaded: `(entry_id, upload_id)`; those that failed stand at the end."""
-        return [tuple(ref) for ref in (*self._list, *self._failing.values())]  # type: ignore[misc]
+        return [(ref.entry_id, ref.upload_id) for ref in self._list.refs()]
 
     def fetch(self, n: int = 0) -> int:
         """List the next `n` entries (in whole pages), or all up to `results_max`; returns how many were added."""
-        self._say("Fetching remote uploads...")
-        added = run(self._fetch(n))
-        self._say(f"{added} entries are qualified and added to the download list.")
-        return added
+        return run(self._list.fetch(n))
 
-    async def _fetch(self, n: int) -> int:
-        client, question, added = Client(self._server), self._question(), 0
-        while self._cursor is not None and (n <= 0 or added < n):
-            most = (
-                self.page_size
-                if self.results_max is None
-                else min(self.page_size, self.results_max - self._fetched)
-            )
-            if most <= 0:
-                break
-            refs, total, _ = await list_page(client, question, Segment(self._cursor), most)
-            self._list.extend(refs)
-            added += len(refs)
-            self._fetched += len(refs)
-            self._cursor = refs[-1].entry_id if refs and total > len(refs) else None
-        return added
+    async def async_fetch(self, n: int = 0) -> int:
+        """`fetch`, for `await`."""
+        return await arun(self._list.fetch(n))
 
     def download(self, n: int = 0) -> list[dict[str, Any]]:
         """The archives of the next `n` entries of the list, or of all; fetches more where the list is too short.
@@ -174,53 +171,14 @@ class ArchiveQuery:
         else is left. Entries without archive leave the list and are told in `missing`. An empty result means that
         there is nothing more to be had.
         """
-        results: list[dict[str, Any]] = []
-        while not results or len(results) < n:
-            short = (n - len(results) if n > 0 else 0) - len(self._list)
-            if self._cursor is not None and (short > 0 or (n <= 0 and not self._fetched)):
-                self.fetch(max(0, short))
-            fresh = [
-                self._list.popleft()
-                for _ in range(min(n - len(results), len(self._list)) if n > 0 else len(self._list))
-            ]
-            batch = fresh or ([] if results else list(self._failing.values()))
-            if not batch:
-                break
-            results += run(self._download(batch))
-            if not fresh:
-                break
-        return results
+        return self._delivered(run(self._list.download(n)))
 
-    async def _download(self, refs: list[Ref]) -> list[dict[str, Any]]:
-        self._say(f"Downloading {len(refs)} entries...")
-        size = BatchSize(self.batch_size, fixed=True) if self.batch_size else BatchSize()
-        found: dict[str, dict[str, Any]] = {}
-        left = {ref.entry_id: ref for ref in refs}
-        try:
-            in_flight = self._server.limits.max_concurrency
-            async for part in archives(Client(self._server), self._question(), refs, size, in_flight, []):
-                for ref, archive in part.archives:
-                    found[ref.entry_id] = archive
-                    self._settle(left, ref)
-                for ref in part.missing:
-                    self.missing.append(ref)
-                    self._settle(left, ref)
-                for failure in part.failures:
-                    ref = left.pop(failure.entry_id)
-                    self._settle({}, ref)
-                    self._failing[ref.entry_id] = ref
-                    self.failures.append(failure)
-        finally:
-            self._list.extendleft(
-                reversed([ref for ref in left.values() if ref.entry_id not in self._failing])
-            )
-        return [found[ref.entry_id] for ref in refs if ref.entry_id in found]
+    async def async_download(self, n: int = 0) -> list[dict[str, Any]]:
+        """`download`, for `await`."""
+        return self._delivered(await arun(self._list.download(n)))
 
-    def _settle(self, left: dict[str, Ref], ref: Ref) -> None:
-        """An entry is dealt with: whatever was said of it before holds no longer."""
-        left.pop(ref.entry_id, None)
-        if self._failing.pop(ref.entry_id, None):
-            self.failures = [f for f in self.failures if f.entry_id != ref.entry_id]
+    def _delivered(self, found: list[Archived]) -> list[dict[str, Any]]:
+        return [archive for _, archive in found]
 
     def to_delayed(
         self,
@@ -320,12 +278,8 @@ class ArchiveQuery:
     def _question(self, resolve_references: bool = True) -> Question:
         return Question(self.owner, self.query, self.required, resolve_references)
 
-    def _say(self, words: str) -> None:
-        if self.progress:
-            print(words, file=sys.stderr)
-
     def __repr__(self) -> str:
-        state = f"{len(self._list) + len(self._failing)} listed, {self._fetched} fetched"
+        state = f"{self._list.fetched} fetched, {len(self._list.refs())} of them to download"
         most = "all" if self.results_max is None else f"at most {self.results_max}"
         return f"<ArchiveQuery {self.owner} {self.query} at {self.url}: {most} entries; {state}>"
 

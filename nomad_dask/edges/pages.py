@@ -60,10 +60,8 @@ async def count(client: Client, question: Question, segment: Segment, *, known: 
     return int(answer.data["pagination"]["total"])
 
 
-async def list_page(
-    client: Client, question: Question, segment: Segment, size: int
-) -> tuple[list[Ref], int, str | None]:
-    """The first `size` entries of a segment in id order, the total in the segment, and the next cursor if any."""
+async def list_page(client: Client, question: Question, segment: Segment, size: int) -> tuple[list[Ref], int]:
+    """The first `size` entries of a segment in id order, and the total in the segment."""
     size = min(size, LARGEST_PAGE)
     answer = await client.post(LISTING, _listing_body(question, segment, {"page_size": size}))
     refs = sorted(Ref(row["entry_id"], row["upload_id"]) for row in answer.data["data"])
@@ -73,6 +71,11 @@ async def list_page(
             f"going on could lose or repeat entries [{client.server.url}]"
         )
     pagination = answer.data["pagination"]
+    if size and not refs and pagination["total"]:
+        raise ProtocolError(
+            f"the server counts {pagination['total']} entries in {segment} and lists none of them: its list ended early "
+            f"[{client.server.url}]"
+        )
     cursor = pagination.get("next_page_after_value")
     if cursor is not None and (not refs or cursor != refs[-1].entry_id):
         raise ProtocolError(
@@ -80,7 +83,7 @@ async def list_page(
             f"{refs[-1].entry_id if refs else segment.after!r}: a repeated cursor, or a dropped entry "
             f"[{client.server.url}]"
         )
-    return refs, int(pagination["total"]), cursor
+    return refs, int(pagination["total"])
 
 
 def _repeated(refs: list[Ref]) -> list[Ref]:
@@ -91,20 +94,14 @@ async def listing(
     client: Client, question: Question, segment: Segment, page_size: int = LARGEST_PAGE
 ) -> AsyncIterator[list[Ref]]:
     """Pages of all entries of a segment, in id order. A list shorter than the server's own count is an error."""
-    listed, rest = 0, segment
+    rest = segment
     while True:
-        refs, total, cursor = await list_page(client, question, rest, page_size)
+        refs, total = await list_page(client, question, rest, page_size)
         if refs:
             yield refs
-            listed += len(refs)
-            rest = Segment(refs[-1].entry_id, segment.upto)
-        if cursor is None and total == len(refs):
+        if total == len(refs):
             return
-        if not refs:
-            raise ProtocolError(
-                f"the server counts {total} more entries in {rest} of {segment} than the {listed} that it lists; "
-                f"the list ended early [{client.server.url}]"
-            )
+        rest = Segment(refs[-1].entry_id, segment.upto)
 
 
 async def archives(

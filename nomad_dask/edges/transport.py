@@ -283,6 +283,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
+async def arun(work: Coroutine[Any, Any, T]) -> T:
+    """Like `run`, for `await`: the caller's event loop goes on while the work is done on the loop thread."""
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, _process().loop))
+
+
 def iterate(items: AsyncIterator[T]) -> Iterator[T]:
     """Items of an async generator, for a plain `for`; what it has under way goes on between the steps."""
 

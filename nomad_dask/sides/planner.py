@@ -150,7 +150,7 @@ async def _bound_of(client: Client, question: Question, interval: Segment, rank:
 async def _walk(client: Client, question: Question, interval: Segment, rank: int) -> str:
     last = interval.after
     while rank > 0:
-        refs, _, _ = await list_page(client, question, replace(interval, after=last), min(rank, LARGEST_PAGE))
+        refs, _ = await list_page(client, question, replace(interval, after=last), min(rank, LARGEST_PAGE))
         if not refs:
             break
         last, rank = refs[-1].entry_id, rank - len(refs)
@@ -205,5 +205,5 @@ async def _sample_refs(client: Client, question: Question, after: str, matched: 
     pages = await asyncio.gather(
         *(list_page(client, question, r, n) for r, n in zip(ranges, shares, strict=True))
     )
-    refs = [ref for page, _, _ in pages for ref in page]
+    refs = [ref for page, _ in pages for ref in page]
     return refs or (await list_page(client, question, Segment(after), SAMPLE))[0]

@@ -1,6 +1,7 @@
 """SPEC 9: a harvest whose client is killed at any moment, again and again, ends as one that was left alone."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
 
 REQUIRED = {"results": "*", "workflow2": {"results": {"calculation_result_ref": {"energy": "*"}}}}
-KILLS = 5
+KILLS = int(os.environ.get("NOMAD_DASK_KILLS", "5"))
+SEGMENTS = 100
 
 
 def arguments(url, out):
@@ -28,7 +30,16 @@ def arguments(url, out):
             "--required",
             json.dumps(REQUIRED),
         ),
-        *("--out", str(out), "--npartitions", "40", "--workers", "2", "--max-requests-per-second", "0"),
+        *(
+            "--out",
+            str(out),
+            "--npartitions",
+            str(SEGMENTS),
+            "--workers",
+            "2",
+            "--max-requests-per-second",
+            "0",
+        ),
         *("--batch-size", "5"),
     ]
 
@@ -79,11 +90,12 @@ def test_killed_again_and_again(tmp_path, command):
         segments = [(s.after, s.upto) for s in Store.at(tmp_path / "calm").manifest().plan.segments]
         url.faults = Faults(latency=0.15)
         store, receipted = Store.at(tmp_path / "killed"), set()
-        for n in (dice.randint(1, 12), *(dice.randint(10, 40) for _ in range(KILLS - 1))):
+        for _ in range(KILLS):
+            n = dice.randint(2, 4 + 240 // KILLS)
             assert kill_after(url, n, arguments(url, store.url)), "the harvest was over before it was killed"
             assert not segments_asked(url.log, segments) & receipted
             receipted = set(store.receipts())
-        assert 0 < len(receipted) < 40, "the kills came too early or too late to mean anything"
+        assert 0 < len(receipted) < SEGMENTS, "the kills came too early or too late to mean anything"
         url.faults = None
         url.log.clear()
         done = subprocess.run(arguments(url, store.url), capture_output=True, text=True, timeout=120)

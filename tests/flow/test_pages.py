@@ -65,7 +65,7 @@ def test_a_reordered_listing_is_put_in_order(served, client_of, question, collec
 @pytest.mark.parametrize("fixed", [1, 7, 1000])
 def test_archives_are_joined_by_id(served, client_of, question, collect, fixed):
     client = client_of(served)
-    refs, _, _ = run(list_page(client, question, Segment(), 40))
+    refs, _ = run(list_page(client, question, Segment(), 40))
     served.faults = Faults([Rule(Reorder(), path=ARCHIVES)])
     parts = collect(archives(client, question, refs, BatchSize(fixed, fixed=True), 4, []))
     for part in parts:

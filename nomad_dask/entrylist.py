@@ -1,0 +1,128 @@
+"""Owns the guide's list: entries fetched and not yet downloaded, and what became of those that were tried."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import Any
+
+from .edges.pages import archives, list_page
+from .edges.transport import Client, Server
+from .messages import Messages
+from .pure.limits import BatchSize
+from .pure.manifest import Question
+from .pure.report import Failure, Ref
+from .pure.segments import Segment
+
+Archived = tuple[Ref, dict[str, Any]]
+
+
+class EntryList:
+    """The entries of one query, listed page by page and downloaded in the order of the list.
+
+    An entry that fails goes to the end and is tried again only when nothing else is left, so that a loop that
+    downloads until nothing comes ends with every other entry delivered.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        question: Question,
+        *,
+        after: str,
+        results_max: int | None,
+        page_size: int,
+        batch: BatchSize,
+        messages: Messages,
+    ) -> None:
+        self._server, self._question = server, question
+        self._results_max, self._page_size = results_max, page_size
+        self._batch, self._messages = batch, messages
+        self._cursor: str | None = after
+        self._waiting: deque[Ref] = deque()
+        self._failing: dict[str, Failure] = {}
+        self._missing: list[Ref] = []
+        self.fetched = 0
+        """Entries listed so far."""
+
+    def refs(self) -> list[Ref]:
+        """Listed and not yet downloaded; those that failed stand at the end."""
+        return [*self._waiting, *(Ref(f.entry_id, f.upload_id) for f in self._failing.values())]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Entries that failed when they were last tried."""
+        return list(self._failing.values())
+
+    @property
+    def missing(self) -> list[Ref]:
+        """Entries that were listed and have no archive."""
+        return list(self._missing)
+
+    async def fetch(self, n: int = 0) -> int:
+        """List at least `n` more entries in whole pages, or all up to the maximum; how many were added."""
+        self._messages.say("Fetching remote uploads...")
+        client, added = Client(self._server), 0
+        while self._cursor is not None and (n <= 0 or added < n):
+            size = self._page_size
+            if self._results_max is not None:
+                size = min(size, self._results_max - self.fetched)
+            if size <= 0:
+                break
+            refs, total = await list_page(client, self._question, Segment(self._cursor), size)
+            self._waiting.extend(refs)
+            added += len(refs)
+            self.fetched += len(refs)
+            self._cursor = refs[-1].entry_id if refs and total > len(refs) else None
+        self._messages.say(f"{added} entries are qualified and added to the download list.")
+        return added
+
+    async def download(self, n: int = 0) -> list[Archived]:
+        """The archives of the next `n` entries, or of all; fetches more where the list is too short."""
+        found: list[Archived] = []
+        tried = False
+        while len(found) < n or not tried:
+            await self._fetch_enough(n - len(found))
+            batch = self._next(n - len(found) if n > 0 else len(self._waiting))
+            if not batch:
+                return found if tried else await self._download(self.refs())
+            found += await self._download(batch)
+            tried = True
+        return found
+
+    async def _fetch_enough(self, n: int) -> None:
+        """Fetch as many as are short of `n`; for all (`n` not above 0), fetch when nothing was fetched yet."""
+        short = n - len(self._waiting)
+        if self._cursor is not None and (short > 0 if n > 0 else not self.fetched):
+            await self.fetch(max(0, short))
+
+    def _next(self, n: int) -> list[Ref]:
+        return [self._waiting.popleft() for _ in range(min(n, len(self._waiting)))]
+
+    async def _download(self, refs: list[Ref]) -> list[Archived]:
+        if not refs:
+            return []
+        found: dict[Ref, dict[str, Any]] = {}
+        left = dict.fromkeys(refs)
+        in_flight = self._server.limits.max_concurrency
+        deliveries = archives(Client(self._server), self._question, refs, self._batch, in_flight, [])
+        try:
+            with self._messages.bar(f"Downloading {len(refs)} entries...", len(refs)) as advance:
+                async for delivery in deliveries:
+                    found |= dict(delivery.archives)
+                    self._missing += delivery.missing
+                    done = [ref for ref, _ in delivery.archives] + delivery.missing
+                    for ref in done + [Ref(f.entry_id, f.upload_id) for f in delivery.failures]:
+                        left.pop(ref, None)
+                        self._failing.pop(ref.entry_id, None)
+                        advance(1)
+                    self._failing |= {failure.entry_id: failure for failure in delivery.failures}
+        finally:
+            # What was not dealt with (the server is down, a wrong question, Ctrl-C) is the list's again, in its order.
+            self._waiting.extendleft(reversed([ref for ref in left if ref.entry_id not in self._failing]))
+        return [(ref, found[ref]) for ref in refs if ref in found]
+
+
+def batch_of(size: int | None) -> BatchSize:
+    """The user's fixed batch size, or one that adapts."""
+    return BatchSize() if size is None else replace(BatchSize(), size=size, fixed=True)
