@@ -8,6 +8,7 @@ of threads that ask; made when first needed, left behind after a fork. What to d
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import random
 import threading
@@ -237,6 +238,10 @@ class _Process:
             )
         return self._session
 
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
     def gate(self, server: Server) -> _Gate:
         key = (urlsplit(server.url).netloc, server.limits)
         if key not in self._gates:
@@ -271,6 +276,13 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+@atexit.register
+def _close() -> None:
+    """Leave no open session behind at the interpreter's end."""
+    if _current is not None and _current.thread.is_alive():
+        run(_current.close())
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
