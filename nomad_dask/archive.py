@@ -344,25 +344,32 @@ def _present(place: _Place) -> Any:
 def _kind_of(value: dict[str, Any], member: Member | None, home: Archive) -> str | None:
     """The section that an object is: as it says itself, else as the schema declares it there."""
     own = value.get("m_def")
-    names = (own, *(sections_of(member) if member else ()))
-    return next((name for name in names if name and type(name) is str and home._section(name)), None)
+    if type(own) is str and own and home._section(own):
+        return own
+    # The declared section is the first; the more specific ones after it say by `m_def` that they are there.
+    declared = sections_of(member)[:1] if member is not None else ()
+    return declared[0] if declared and home._section(declared[0]) else None
 
 
 def _is_walkable(values: list[Any], member: Member | None) -> bool:
-    """Whether a list holds sections, or references to some."""
+    """Whether a list holds sections, or references to some. Users and datasets are referred to by plain ids."""
     if isinstance(member, SubSection):
         return True
+    marks = _SURE_MARKS
     if member is not None and member.type != types.JSON:
-        return member.is_reference
+        if not member.is_reference:
+            return False
+        marks = _MARKS
     return any(
         type(value) is dict
-        or (type(value) is list and _is_walkable(value, None))
-        or (type(value) is str and value.startswith(_MARKS))
+        or (type(value) is list and _is_walkable(value, member))
+        or (type(value) is str and value.startswith(marks))
         for value in values
     )
 
 
-_MARKS = ("#/", "../upload")
+_SURE_MARKS: tuple[str, ...] = ("#/", "../upload")
+_MARKS = ("/", *_SURE_MARKS)
 _ELSEWHERE = re.compile(
     r"(?:^|/)(?:uploads/(?P<upload>[^/#]+)|upload)/archive/(?P<entry>[^/#]+)#?(?P<path>/.*)?$"
 )
