@@ -246,7 +246,9 @@ def _walker(odd: Callable[[_Level, str, Any], None]) -> Callable[[Mapping[str, A
             elif to is _DROP:
                 continue
             elif kind is list:
-                if value and type(value[0]) is dict and is_numbered(value):
+                if not value:
+                    continue
+                if type(value[0]) is dict and is_numbered(value):
                     numbered = sections[key].sections
                     for n, item in enumerate(value):
                         walk(item, numbered[n])

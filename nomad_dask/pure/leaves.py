@@ -1,7 +1,7 @@
 """Owns the rule of flattening: which names and values an archive has in the wide layout (SPEC 6).
 
-Dict keys join with dots. A list made only of dicts is numbered; any other list is one cell, the empty one
-too. An empty dict gives nothing. Only what lies at and below a required leaf counts; above one, a value that
+Dict keys join with dots. A list made only of dicts is numbered; any other list is one cell. An empty dict and
+an empty list give nothing, as in NOMAD's own conversion (an empty list is numbered to nothing). Only what lies at and below a required leaf counts; above one, a value that
 is neither dict nor null is a reference that could not be resolved, and stays where it stands.
 
 This is the rule in its readable form, for tests and the schema's inference; `flatten` is the same rule, fast.
@@ -34,6 +34,8 @@ def _leaves_of(value: Any, node: Node, name: str) -> Iterator[tuple[str, Any]]:
     elif is_numbered(value):
         for number, section in enumerate(value):
             yield from _below(section, node, f"{name}.{number}.")
+    elif value == []:
+        return
     elif isinstance(node, Leaf):
         yield name, value
     elif not is_void(value):

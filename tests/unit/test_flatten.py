@@ -169,7 +169,6 @@ def test_the_rule_by_example() -> None:
     assert dict(leaves(archive, WHOLE)) == {
         "run.0.calculation.0.e": 1.5,
         "run.0.calculation.1.e": 2.5,
-        "none": [],
         "list": [[1, 2], [3]],
         "mixed": [{"a": 1}, 2],
         "nested": [[{"a": 1}]],

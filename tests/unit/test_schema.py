@@ -48,7 +48,6 @@ def kind(*samples: Any) -> str:
         ([2**63], "json"),
         ([2**63, 1.5], "json"),
         ([None], "json"),
-        ([[]], "json"),
         ([[[]]], "json"),
         ([[None]], "json"),
         ([[], [1]], "list<int64>"),
