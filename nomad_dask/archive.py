@@ -230,9 +230,11 @@ class Archive(_View):
         others = host._json.get(REF_ARCHIVES)
         if not isinstance(others, dict):
             return None
-        upload_id = upload_id or self.upload_id
-        tree = others.get(f"../uploads/{upload_id}/archive/{entry_id}")
-        return _Neighbour(host, tree, entry_id, upload_id) if isinstance(tree, dict) else None
+        ending = f"/uploads/{upload_id}/archive/{entry_id}" if upload_id else f"/archive/{entry_id}"
+        for key, tree in others.items():
+            if key.endswith(ending) and isinstance(tree, dict):
+                return _Neighbour(host, tree, entry_id, upload_id or self.upload_id)
+        return None
 
 
 class _Neighbour(Archive):
@@ -378,8 +380,8 @@ _ELSEWHERE = re.compile(
 def _followed(place: _Place) -> _Place:
     """Where a string leads that is a reference; the place itself where it is none, or its target did not come."""
     seen = set()
-    while type(place.value) is str and (id(place.home), place.value) not in seen:
-        seen.add((id(place.home), place.value))
+    while type(place.value) is str and (step := (*place.home._ids(), place.value)) not in seen:
+        seen.add(step)
         member = place.member
         known = member if isinstance(member, Quantity) and member.type != types.JSON else None
         if known is not None and not known.is_reference:

@@ -27,7 +27,12 @@ class Disagreement(NamedTuple):
 
 
 def described(
-    schema: Schema, definitions: Definitions, *, seen: Mapping[str, str] | None = None, prefix: str = ""
+    schema: Schema,
+    definitions: Definitions,
+    *,
+    seen: Mapping[str, str] | None = None,
+    prefix: str = "",
+    documents: bool = False,
 ) -> Schema:
     """The same columns with the server's units and descriptions, and its types where these hold what was seen.
 
@@ -39,18 +44,18 @@ def described(
         seen: `seen_kinds` of the same samples. Without it JSON text stays JSON text: a schema alone does not tell
             a column where nothing was seen from one whose values have no common type.
         prefix: the path that column names are relative to (a table's required path, SPEC 6).
+        documents: names are those of search documents, where what archives have under `metadata` is at the top.
     """
-    columns = (
-        _described(column, _found(column, definitions, prefix), seen or {}) for column in schema.columns
-    )
-    return Schema(tuple(columns))
+    prefixes = (prefix, "metadata") if documents else (prefix,)
+    found = ((column, _found(column, definitions, prefixes)) for column in schema.columns)
+    return Schema(tuple(_described(column, quantity, seen or {}) for column, quantity in found))
 
 
 def disagreements(
     schema: Schema, definitions: Definitions, *, seen: Mapping[str, str] | None = None, prefix: str = ""
 ) -> tuple[Disagreement, ...]:
     """The columns in which the samples held what the server's type does not hold, for messages."""
-    found = ((column, _found(column, definitions, prefix)) for column in schema.columns)
+    found = ((column, _found(column, definitions, (prefix,))) for column in schema.columns)
     return tuple(
         Disagreement(column.name, kind, quantity.type)
         for column, quantity in found
@@ -69,9 +74,12 @@ def seen_kinds(samples: Iterable[Mapping[str, Any]], required: Required) -> dict
     return {name: kind for name, kind in found.items() if types.NULL in kind}
 
 
-def _found(column: Column, definitions: Definitions, prefix: str) -> Quantity | None:
-    found = definitions.find(f"{prefix}.{column.name}" if prefix else column.name)
-    return found if isinstance(found, Quantity) else None
+def _found(column: Column, definitions: Definitions, prefixes: tuple[str, ...]) -> Quantity | None:
+    for prefix in prefixes:
+        found = definitions.find(f"{prefix}.{column.name}" if prefix else column.name)
+        if found is not None:
+            return found if isinstance(found, Quantity) else None
+    return None
 
 
 def _kind(column: Column, seen: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ import keyword
 import pickle
 import subprocess
 import sys
+import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -363,6 +364,12 @@ def test_cycles_end() -> None:
     ring = wrapped({"run": [{"next": "#/run/0", "their": "#/run/0/their"}]}).run[0]
     assert ring.next.next.next.next == ring
     assert ring.their == "#/run/0/their"
+    others = {
+        "../uploads/U/archive/F": {"run": [{"their": "../upload/archive/G#/run/0/their"}]},
+        "../uploads/U/archive/G": {"run": [{"their": "../upload/archive/F#/run/0/their"}]},
+    }
+    tree = {"run": [{"their": "../upload/archive/F#/run/0/their"}], "m_ref_archives": others}
+    assert isinstance(wrapped(tree).run[0].their, str)
 
 
 def test_text_that_looks_like_a_path_is_text() -> None:
@@ -490,6 +497,18 @@ def test_to_nomad_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "nomad.datamodel", raising=False)
     with pytest.raises(UserError, match=r"nomad-dask\[nomad\]"):
         wrapped({}).to_nomad()
+
+
+def test_to_nomad_is_nomad_labs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    datamodel = types.ModuleType("nomad.datamodel")
+    monkeypatch.setitem(sys.modules, "nomad", types.ModuleType("nomad"))
+    monkeypatch.setitem(sys.modules, "nomad.datamodel", datamodel)
+    datamodel.EntryArchive = types.SimpleNamespace(m_from_dict=lambda tree: ("theirs", tree))  # type: ignore[attr-defined]
+    tree = {"run": [{"energy": 1.0}]}
+    theirs, given_tree = wrapped(tree).to_nomad()
+    assert theirs == "theirs"
+    assert given_tree == tree
+    assert given_tree is not tree
 
 
 names = st.from_regex(r"[a-z][a-z_0-9]{0,4}", fullmatch=True).filter(lambda name: not keyword.iskeyword(name))
