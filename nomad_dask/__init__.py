@@ -13,16 +13,19 @@ __version__ = "0.1.0"
 _HOMES = {
     "ArchiveQuery": "nomad_dask.query",
     "open_dataset": "nomad_dask.frame",
+    "units": "nomad_dask.frame",
+    "Archive": "nomad_dask.archive",
     "NomadDaskError": "nomad_dask.pure.errors",
     "UserError": "nomad_dask.pure.errors",
 }
 
 if TYPE_CHECKING:
-    from .frame import open_dataset
+    from .archive import Archive
+    from .frame import open_dataset, units
     from .pure.errors import NomadDaskError, UserError
     from .query import ArchiveQuery
 
-__all__ = ["ArchiveQuery", "NomadDaskError", "UserError", "__version__", "open_dataset"]
+__all__ = ["Archive", "ArchiveQuery", "NomadDaskError", "UserError", "__version__", "open_dataset", "units"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from .edges.store import Store
 from .pure.errors import DatasetError, EntriesFailedError, UserError
+from .pure.manifest import Manifest
 from .pure.segments import Plan, Segment
 from .sides.worker import Job, in_order, read_segment
 
@@ -52,7 +53,20 @@ def read_partition(job: Job, segment: Segment, on_failure: str) -> pd.DataFrame:
 def to_pandas(table: pa.Table) -> pd.DataFrame:
     """A table as an Arrow-typed pandas frame, indexed by entry_id."""
     frame = table.replace_schema_metadata(None).to_pandas(types_mapper=pd.ArrowDtype)
-    return frame.set_index("entry_id")
+    frame = frame.set_index("entry_id")
+    frame.attrs["units"] = _units(table.schema)
+    return frame
+
+
+def units(data: pd.DataFrame | dd.DataFrame | str | os.PathLike[str]) -> dict[str, str]:
+    """The unit of each column that has one, as the server's schema names it: of a frame of ours, or of a dataset."""
+    if isinstance(data, str | os.PathLike):
+        return _units(_manifest_of(Store.at(data)).schema.to_arrow())
+    return dict(getattr(data, "_meta", data).attrs.get("units", {}))
+
+
+def _units(schema: pa.Schema) -> dict[str, str]:
+    return {f.name: f.metadata[b"unit"].decode() for f in schema if f.metadata and b"unit" in f.metadata}
 
 
 def open_dataset(path: str | os.PathLike[str]) -> dd.DataFrame:
@@ -63,15 +77,20 @@ def open_dataset(path: str | os.PathLike[str]) -> dd.DataFrame:
     import dask.dataframe as dd
 
     store = Store.at(path)
-    manifest = store.manifest()
-    if manifest is None:
-        raise DatasetError(f"{store.url} holds no dataset; harvest one first")
+    manifest = _manifest_of(store)
     meta = to_pandas(manifest.schema.to_arrow().empty_table())
     full = [r for r in store.receipts().values() if r.rows]
     if not full:
         return dd.from_pandas(meta, npartitions=1)
     divisions = (*(str(r.first) for r in full), str(full[-1].last))
     return dd.from_map(_read_part, [r.segment for r in full], store=store, meta=meta, divisions=divisions)
+
+
+def _manifest_of(store: Store) -> Manifest:
+    manifest = store.manifest()
+    if manifest is None:
+        raise DatasetError(f"{store.url} holds no dataset; harvest one first")
+    return manifest
 
 
 def _read_part(number: int, *, store: Store, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+from .archive import Archive
 from .edges.auth import login_of
 from .edges.pages import LARGEST_PAGE
 from .edges.store import Store
@@ -24,6 +25,7 @@ from .pure.report import Failure, Report
 from .pure.required import parse
 from .pure.retry import Policy
 from .pure.segments import Plan
+from .sides.definitions import Served
 from .sides.planner import Cut, Sample, count_matching, make_plan, take_sample
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ class ArchiveQuery:
             `staging`, `all`, `admin`.
         query: NOMAD's search expression; sent as it is.
         required: the tree of parts to send; None or `'*'`: the whole archive. Checked here (RequiredError).
-        url: the api's base, ending in `/api/v1`; None: the public server.
+        url: the api's base, such as `https://host/prefix/api/v1` (`/api/v1` is added where it is missing); None: the
+            public server.
         after: list only entries whose id is greater than this (any string).
         results_max: at most so many entries; None: all.
         page_size: entries that one listing request of `fetch` asks for, 10,000 at most.
@@ -54,6 +57,8 @@ class ArchiveQuery:
         retry: tries of a failing request after the first.
         sleep_time: seconds of the longest planned wait between two tries; waits double up to it.
         access_token: a token that you already have, instead of a login.
+        semaphore: nomad-lab's name for `max_concurrency`.
+        from_api: accepted for scripts written for nomad-lab; the token is always asked from `url`.
         batch_size: entries in one archive request; None: found from the bytes and seconds that entries take.
         max_concurrency: requests under way at once, over the whole job.
         max_requests_per_second: over the whole job, retries included; None: no limit. NOMAD's public server allows
@@ -77,6 +82,8 @@ class ArchiveQuery:
         sleep_time: float = 4.0,
         *,
         access_token: str | None = None,
+        semaphore: int | None = None,
+        from_api: bool = True,
         batch_size: int | None = None,
         max_concurrency: int = 10,
         max_requests_per_second: float | None = 20.0,
@@ -85,6 +92,7 @@ class ArchiveQuery:
     ) -> None:
         if query is not None and not isinstance(query, dict):
             raise UserError(f"query must be a dict of NOMAD's search expression, not {type(query).__name__}")
+        max_concurrency = max_concurrency if semaphore is None else semaphore
         _whole_number("page_size", page_size, 1, LARGEST_PAGE)
         _whole_number("retry", retry, 0, 1_000)
         _whole_number("max_concurrency", max_concurrency, 1, 10_000)
@@ -120,6 +128,7 @@ class ArchiveQuery:
 
     def clear(self) -> None:
         """Forget what was fetched, downloaded and what failed, and begin again at `after`."""
+        self._downloads: list[list[Archived]] = []
         self._list = EntryList(
             self._server,
             self._question(),
@@ -164,21 +173,35 @@ class ArchiveQuery:
         """`fetch`, for `await`."""
         return await arun(self._list.fetch(n))
 
-    def download(self, n: int = 0) -> list[dict[str, Any]]:
+    @overload
+    def download(self, n: int = 0, *, as_plain_dict: Literal[False] = False) -> list[Archive]: ...
+
+    @overload
+    def download(self, n: int = 0, *, as_plain_dict: Literal[True]) -> list[dict[str, Any]]: ...
+
+    def download(self, n: int = 0, *, as_plain_dict: bool = False) -> list[Archive] | list[dict[str, Any]]:
         """The archives of the next `n` entries of the list, or of all; fetches more where the list is too short.
 
         Entries that fail stay in the list, at its end, and are told in `failures`; they are tried again when nothing
         else is left. Entries without archive leave the list and are told in `missing`. An empty result means that
         there is nothing more to be had.
+
+        Gives `Archive` objects (see there: attributes, references, units), or the plain JSON with `as_plain_dict`.
         """
-        return self._delivered(run(self._list.download(n)))
+        return self._delivered(run(self._list.download(n)), as_plain_dict)
 
-    async def async_download(self, n: int = 0) -> list[dict[str, Any]]:
+    async def async_download(
+        self, n: int = 0, *, as_plain_dict: bool = False
+    ) -> list[Archive] | list[dict[str, Any]]:
         """`download`, for `await`."""
-        return self._delivered(await arun(self._list.download(n)))
+        return self._delivered(await arun(self._list.download(n)), as_plain_dict)
 
-    def _delivered(self, found: list[Archived]) -> list[dict[str, Any]]:
-        return [archive for _, archive in found]
+    def _delivered(self, found: list[Archived], as_plain_dict: bool) -> list[Archive] | list[dict[str, Any]]:
+        self._downloads.append(found)
+        if as_plain_dict:
+            return [tree for _, tree in found]
+        definitions = Served(self._server)
+        return [Archive(tree, ref.entry_id, ref.upload_id, definitions) for ref, tree in found]
 
     def to_delayed(
         self,

@@ -11,6 +11,7 @@ import asyncio
 import atexit
 import os
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -60,7 +61,14 @@ class Server:
             raise UserError("the url may hold no login and no query; give username, password or token apart")
         if self.login is not None:
             check_safe(self.url)
-        object.__setattr__(self, "url", self.url.rstrip("/"))
+        object.__setattr__(self, "url", _base(self.url.rstrip("/")))
+
+
+def _base(url: str) -> str:
+    """The api's base: `/api/v1` is added where a host, or a path before it, is all that was given."""
+    if re.search(r"/api/v\d+$", url):
+        return url
+    return f"{url.removesuffix('/api')}/api/v1"
 
 
 @dataclass(frozen=True, slots=True)

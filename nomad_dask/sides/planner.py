@@ -14,12 +14,14 @@ from typing import Any
 
 from ..edges.pages import LARGEST_PAGE, archives, count, list_page, listing
 from ..edges.transport import Client
+from ..pure.described import described, seen_kinds
 from ..pure.errors import UserError
 from ..pure.limits import BatchSize
 from ..pure.manifest import Question
 from ..pure.report import Ref
 from ..pure.schema import Schema, infer
 from ..pure.segments import Density, Plan, Segment, cut_ids, even_bounds, spread, uneven
+from .definitions import definitions_of
 
 WALKED = 5 * LARGEST_PAGE
 """Up to so many entries are listed, and the cut is exact; a handful of requests."""
@@ -180,7 +182,7 @@ async def take_sample(client: Client, question: Question, after: str, matched: i
     """Schema and size of an entry from up to 256 entries (16 MB) at 8 points of the id space."""
     refs = await _sample_refs(client, question, after, matched)
     found: list[dict[str, Any]] = []
-    start = client.tally.n_bytes
+    n_bytes = 0
     stride = max(1, len(refs) // SAMPLE_POINTS)
     order = [
         ref for k in range(stride) for ref in refs[k::stride]
@@ -189,11 +191,14 @@ async def take_sample(client: Client, question: Question, after: str, matched: i
         client, question, order, BatchSize(16, ceiling=64, target_bytes=2e6), 2, []
     ):
         found += [archive for _, archive in delivery.archives]
-        if client.tally.n_bytes - start > SAMPLE_BYTES:
+        n_bytes += delivery.n_bytes
+        if n_bytes > SAMPLE_BYTES:
             break
     schema = infer(found, question.required)
-    per_entry = (client.tally.n_bytes - start) / len(found) if found else None
-    return Sample(schema, per_entry, len(found))
+    definitions = await definitions_of(client)
+    if definitions is not None:
+        schema = described(schema, definitions, seen=seen_kinds(found, question.required))
+    return Sample(schema, n_bytes / len(found) if found else None, len(found))
 
 
 async def _sample_refs(client: Client, question: Question, after: str, matched: int) -> list[Ref]:

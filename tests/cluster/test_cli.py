@@ -102,7 +102,7 @@ BAD = {
     "unknown quantity": (["--query", '{"nope.nope": 1}'], "nope.nope is not a doc quantity"),
     "no server": (["--url", "http://127.0.0.1:9/api/v1"], "no server answers at http://127.0.0.1:9/api/v1"),
     "no url": (["--url", "localhost"], "no url of a server: 'localhost'"),
-    "not the base url": (["--url", "{root}"], "/api/v1"),
+    "not the base url": (["--url", "{root}/api/v2"], "ending in /api/v1"),
     "no scheduler": (["--scheduler", "tcp://127.0.0.1:9"], "no Dask scheduler answers at tcp://127.0.0.1:9"),
     "a scheduler that is no address": (["--scheduler", "nope"], "no address of a scheduler: 'nope'"),
     "negative results-max": (["--results-max", "-1"], "results_max must be a whole number from 0 up, not -1"),
@@ -123,7 +123,7 @@ BAD = {
 def test_bad_input_is_exit_code_2_and_one_message_before_any_data(name, command, tmp_path):
     with serve(n_entries=20) as url:
         given, message = BAD[name]
-        given = [g.format(root=url.removesuffix("/v1")) if "{root}" in g else g for g in given]
+        given = [g.format(root=url.removesuffix("/api/v1")) if "{root}" in g else g for g in given]
         base = ["--url", url] if "--url" not in given else []
         done = command("harvest", *base, "--out", tmp_path / "h", *given, timeout=60, check=2)
         assert message in " ".join(done.stderr.split())

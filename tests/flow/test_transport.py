@@ -78,6 +78,21 @@ def test_urls_that_are_none(url):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ("https://h", "https://h/api/v1"),
+        ("https://h/", "https://h/api/v1"),
+        ("https://h/api", "https://h/api/v1"),
+        ("https://h/x/y/api/v1/", "https://h/x/y/api/v1"),
+        ("https://h/x", "https://h/x/api/v1"),
+        ("https://h/api/v2", "https://h/api/v2"),
+    ],
+)
+def test_the_base_url_is_completed(given, base):
+    assert Server(given).url == base
+
+
 def test_connections_are_reused(served, client_of):
     client = client_of(served, concurrency=2)
 

@@ -1,0 +1,39 @@
+"""Owns the server's schema on the client's side: asked for once in a process, and shared by all that describe data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..edges.transport import Client, Server, run
+from ..pure.errors import RefusedError
+from ..pure.sections import Definitions
+
+PATH = "schemas/nomad.datamodel.datamodel.EntryArchive?property_subtypes=true"
+_known: dict[str, Definitions | None] = {}
+
+
+async def definitions_of(client: Client) -> Definitions | None:
+    """What the server says of sections and quantities; None where it serves no schema (the older servers).
+
+    One request of about 1 MB for each server in the life of the process.
+    """
+    url = client.server.url
+    if url not in _known:
+        try:
+            _known[url] = Definitions((await client.get(PATH)).data)
+        except RefusedError as error:
+            if error.status not in (404, 405):
+                raise
+            _known[url] = None
+    return _known[url]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server's schema, for whoever may need it later: nothing is asked before the call."""
+
+    server: Server
+
+    def __call__(self) -> Definitions | None:
+        """The schema, from memory or from the server; None where it serves none."""
+        return run(definitions_of(Client(self.server)))
