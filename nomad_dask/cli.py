@@ -7,7 +7,6 @@ entries failed, 130 interrupted.
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -159,6 +158,13 @@ def status(path: Annotated[str, typer.Argument(help="Folder or url of the datase
 def serve(
     n_entries: Annotated[int, typer.Option(help="Generated public entries.")] = 2000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same archive.")] = 0,
+    kind: Annotated[
+        str, typer.Option(help="Archives: mixed (3 to 800 kB), small (5), large (100).")
+    ] = "mixed",
+    private_share: Annotated[float, typer.Option(help="Private entries for each public one.")] = 0.05,
+    features: Annotated[
+        str | None, typer.Option(help="Shares of what is special, as JSON; or 'plain' for nothing.")
+    ] = None,
     archives: Annotated[
         Path | None, typer.Option(help="Serve a folder of archive JSON files instead, all public.")
     ] = None,
@@ -170,16 +176,16 @@ def serve(
     gzip: Annotated[bool, typer.Option("--gzip", help="Compress answers when asked to.")] = False,
 ) -> None:
     """Run the embedded archive: a NOMAD-compatible server for tests and trials."""
-    from .testing import serve as served
-    from .testing.faults import Faults
+    from .testing.command import run
 
-    misbehave = Faults.parse(faults) if faults else None
-    with served(
-        n_entries=n_entries, seed=seed, archives=archives, host=host, port=port, faults=misbehave, gzip=gzip
-    ) as url:
-        print(f"serving {url} (Ctrl-C stops)", flush=True)
-        while True:
-            time.sleep(3600)
+    made: dict[str, Any] = {
+        "n_entries": n_entries,
+        "seed": seed,
+        "kind": kind,
+        "private_share": private_share,
+    }
+    where: dict[str, Any] = {"archives": archives, "host": host, "port": port}
+    run(**where, faults=faults, gzip=gzip, features=features, **made)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from aiohttp import web
 
 from nomad_dask.testing.corpus import Corpus
 from nomad_dask.testing.faults import Faults
+from nomad_dask.testing.generate import Kind, generate
 from nomad_dask.testing.log import Log
 from nomad_dask.testing.recorded import Recorded
 from nomad_dask.testing.server import Server
@@ -54,6 +55,9 @@ def serve(
     *,
     n_entries: int = 2000,
     seed: int = 0,
+    kind: Kind = "mixed",
+    private_share: float = 0.05,
+    features: Mapping[str, float] | None = None,
     archives: str | Path | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -69,12 +73,18 @@ def serve(
             ArchiveQuery(url=url).fetch()
             print(url.log.count("entries/query"), url.log.bytes)
 
-    It serves `corpus`, or the real archives of a folder (`archives`, see `Recorded`), or else `n_entries`
-    generated ones, the same for the same `seed`. Users are ada, bo, cy and dee; their passwords `NAME-pw`.
+    It serves `corpus`, or the real archives of a folder (`archives`, see `Recorded`), or else generated ones, the
+    same for the same arguments: `n_entries` that everybody sees, and as many private ones more as `private_share`
+    of them; archives as large as `kind` says, `mixed` (3 to 800 kB, skewed), `small` (5 kB) or `large` (100 kB);
+    with the shares of special ones in `features` (see `generate`; `PLAIN`: none). Raises ValueError for a share, a
+    name or a kind that cannot be. Users are ada, bo, cy and dee; their passwords `NAME-pw`.
     `version="1.3"` answers as the older servers do. `gzip` compresses where the client accepts it.
     The last `keep_log` requests are kept in `url.log`.
     """
-    corpus = corpus if corpus is not None else _corpus(n_entries, seed, archives)
+    if corpus is None and archives is not None:
+        corpus = Recorded(archives)
+    if corpus is None:
+        corpus = generate(n_entries, seed=seed, kind=kind, private_share=private_share, features=features)
     server = Server(
         corpus, faults=faults, gzip=gzip, version=version, token_seconds=token_seconds, keep_log=keep_log
     )
@@ -83,14 +93,6 @@ def serve(
         yield Served.of(f"http://{host}:{running.port}/api/v1", server, corpus)
     finally:
         running.stop()
-
-
-def _corpus(n_entries: int, seed: int, archives: str | Path | None) -> Corpus:
-    if archives is not None:
-        return Recorded(archives)
-    from nomad_dask.testing.generate import Generated
-
-    return Generated(n_entries, seed=seed)
 
 
 class _Running:

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.segments import ALPHABET, position
+from nomad_dask.testing import command, serve
 from nomad_dask.testing.answers import Answers
 from nomad_dask.testing.corpus import belongs, values_at
 from nomad_dask.testing.generate import FEATURES, PLAIN, Generated, generate
@@ -497,3 +499,36 @@ def test_corpora_stay_what_they_are(kind):
         values = [(path, value) for path, value in leaves(corpus.document(i)) if type(value) in (str, int)]
         digest.update(repr((entry, sorted(values))).encode())
     assert digest.hexdigest()[:16] == SUMS[kind]
+
+
+def test_serve_passes_on_what_the_archive_is_made_of():
+    arguments = {"seed": 3, "kind": "small", "private_share": 0.5, "features": {**PLAIN, features.EMPTY: 0.5}}
+    expected = generate(20, **arguments)
+    with serve(n_entries=20, **arguments) as url:
+        corpus = url.corpus
+    assert list(corpus.entries) == list(expected.entries) and len(corpus.entries) == 30
+    assert [corpus.archive(i) for i in range(30)] == [expected.archive(i) for i in range(30)]
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"kind": "huge"}, "mixed, small or large"),
+        ({"private_share": 2}, "private_share"),
+        ({"faults": "nope"}, "unknown fault 'nope'"),
+        ({"features": "{"}, "malformed JSON"),
+        ({"features": '{"no workflow2": "a"}'}, "names and shares"),
+        ({"features": '{"no workflow": 0.1}'}, "known: no workflow2"),
+    ],
+)
+def test_options_of_the_command_that_cannot_be_are_the_users_errors(options, words):
+    usual = {
+        "archives": None,
+        "host": "127.0.0.1",
+        "port": 0,
+        "faults": None,
+        "gzip": False,
+        "features": None,
+    }
+    with pytest.raises(UserError, match=re.escape(words)):
+        command.run(**usual | {"n_entries": 1} | options)

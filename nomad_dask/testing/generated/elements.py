@@ -15,8 +15,12 @@ class Element(NamedTuple):
     """In kg."""
     rank: int
     """In a IUPAC formula."""
+    parts: tuple[bytes, ...]
+    """What so many atoms of it are in a formula."""
 
 
+MOST_ATOMS = 12
+"""Of one element in a formula."""
 _TABLE = (
     "Cs 55 132.905 2",
     "K 19 39.098 2",
@@ -70,8 +74,14 @@ _TABLE = (
     "O 8 15.999 18",
 )
 """Symbol, number, mass in u, and how often it is drawn; in the order of a IUPAC formula."""
+
+
+def _parts(symbol: str) -> tuple[bytes, ...]:
+    return tuple(f"{symbol}{n if n > 1 else ''}".encode() for n in range(MOST_ATOMS + 1))
+
+
 _DRAWN = tuple(
-    Element(symbol.encode(), int(number), float(mass) * 1.66053906660e-27, rank)
+    Element(symbol.encode(), int(number), float(mass) * 1.66053906660e-27, rank, _parts(symbol))
     for rank, (symbol, number, mass, times) in enumerate(row.split() for row in _TABLE)
     for _ in range(int(times))
 )
@@ -91,17 +101,13 @@ def drawn(n: int, draw: int) -> tuple[Element, ...]:
 
 def iupac(elements: Iterable[Element], counts: Iterable[int]) -> bytes:
     """The formula in IUPAC's order."""
-    parts = sorted((element.rank, element.symbol, n) for element, n in zip(elements, counts, strict=True))
-    return _formula((symbol, n) for _, symbol, n in parts)
+    parts = [(element.rank, element.parts[n]) for element, n in zip(elements, counts, strict=True)]
+    return b"".join([part for _, part in sorted(parts)])
 
 
 def hill(elements: Iterable[Element], counts: Iterable[int], units: int) -> bytes:
     """The formula in Hill's order: carbon first, then hydrogen, then the others by symbol."""
-    parts = [(element.symbol, n * units) for element, n in zip(elements, counts, strict=True)]
+    parts = [(element.symbol, element.parts[n * units]) for element, n in zip(elements, counts, strict=True)]
     if any(symbol == b"C" for symbol, _ in parts):
         parts.sort(key=lambda part: (part[0] != b"C", part[0] != b"H", part[0]))
-    return _formula(parts)
-
-
-def _formula(parts: Iterable[tuple[bytes, int]]) -> bytes:
-    return b"".join([b"%b%d" % (symbol, n) if n > 1 else symbol for symbol, n in parts])
+    return b"".join([part for _, part in parts])

@@ -1,0 +1,51 @@
+"""The embedded archive as a command: its options in words, and a server that runs until it is interrupted."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from nomad_dask.pure.errors import UserError
+from nomad_dask.testing.faults import Faults
+from nomad_dask.testing.generate import PLAIN, generate
+from nomad_dask.testing.serve import serve
+
+
+def run(
+    *,
+    archives: Path | None,
+    host: str,
+    port: int,
+    faults: str | None,
+    gzip: bool,
+    features: str | None,
+    **generated: Any,
+) -> None:
+    """Serves until Ctrl-C, and prints where. `faults` and `features` are text; `generated` goes to `generate`.
+
+    Raises UserError for options that cannot be.
+    """
+    try:
+        misbehave = Faults.parse(faults) if faults else None
+        corpus = None if archives else generate(**generated, features=_shares(features))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    with serve(corpus, archives=archives, host=host, port=port, faults=misbehave, gzip=gzip) as url:
+        print(f"serving {url} (Ctrl-C stops)", flush=True)
+        while True:
+            time.sleep(3600)
+
+
+def _shares(text: str | None) -> Mapping[str, float] | None:
+    """`plain`, or a JSON object with some of `FEATURES`."""
+    if not text or text == "plain":
+        return PLAIN if text else None
+    try:
+        shares = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"features: malformed JSON: {error.msg} at column {error.colno}") from error
+    if not isinstance(shares, dict) or not all(type(share) in (int, float) for share in shares.values()):
+        raise ValueError(f"features are an object of names and shares, not {text}")
+    return shares
