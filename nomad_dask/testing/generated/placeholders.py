@@ -5,10 +5,10 @@ types of a real archive. Both are found in rendered JSON, whole or in part.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
-from typing import NamedTuple
 
 TOKEN = re.compile(rb"<([a-z_]+\d*)>|7\.77(\d{4})7e-301")
 TOTAL, PER_ATOM, FREE = 0, 100, 200
@@ -43,8 +43,9 @@ def slot(k: int) -> float:
     return float(f"7.77{k:04d}7e-301")
 
 
-class Cut(NamedTuple):
-    """A rendered template taken apart."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Cut:
+    """A rendered template taken apart. Equal to itself only, so that it is quickly found in a dict."""
 
     pieces: list[bytes]
     """What stands between placeholders, each but the last followed by room for a value."""
@@ -54,7 +55,7 @@ class Cut(NamedTuple):
     """The same of its energy per atom."""
     groups: tuple[str, ...]
     """Those of `GROUPS` that are needed besides."""
-    pick: Callable[[list[bytes]], Iterable[bytes]]
+    pick: Callable[[list[bytes]], tuple[bytes, ...]]
     """From the energies, those per atom, and the groups, in a row: the value for each placeholder."""
 
 
@@ -82,10 +83,10 @@ def cut(rendered: bytes) -> Cut:
     )
 
 
-def _picker(places: list[int]) -> Callable[[list[bytes]], Iterable[bytes]]:
+def _picker(places: list[int]) -> Callable[[list[bytes]], tuple[bytes, ...]]:
     if len(places) > 1:
         return itemgetter(*places)
-    return lambda row: [row[place] for place in places]
+    return lambda row: tuple(row[place] for place in places)
 
 
 def fall(k: int) -> float:
