@@ -252,6 +252,11 @@ def test_the_sections_own_word_tells_what_it_is() -> None:
     assert not hasattr(wrapped({"workflow2": {"m_def": "s.Unknown"}}).workflow2, "mesh")
 
 
+def test_m_def_is_always_its_text() -> None:
+    tree = {"workflow2": {"m_def": "#/run/0"}, "run": [{}]}
+    assert wrapped(tree).workflow2.m_def == "#/run/0"
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

@@ -191,6 +191,12 @@ def test_the_recorded_schema(served: Definitions, path: str, type_name: str | No
         assert (found.type, found.unit) == (type_name, unit)
 
 
+def test_a_reference_to_a_quantity_leads_to_no_section(served: Definitions) -> None:
+    energies = quantity(served, "results.properties.electronic.dos_electronic.energies")
+    assert (energies.is_reference, energies.refers_to) == (True, None)
+    assert served.find("results.properties.electronic.dos_electronic.energies.total") is None
+
+
 def test_every_section_of_the_recorded_schema_is_read(served: Definitions, shared_data: Path) -> None:
     raw = orjson.loads((shared_data / "schema.json").read_bytes())
     units = 0
