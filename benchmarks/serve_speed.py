@@ -94,7 +94,7 @@ def measure(
     seconds: float,
     connections: int,
 ) -> str:
-    """Asks for the pages of the whole archive again and again. A first walk finds them, and warms the server up."""
+    """Asks for the pages of the whole archive again and again, after a first walk that finds them."""
     before = used(pipe)
     cursors, walked = walk(address, path, body, size)
     cpu, start = used(pipe), time.perf_counter()

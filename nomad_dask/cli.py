@@ -178,14 +178,9 @@ def serve(
     """Run the embedded archive: a NOMAD-compatible server for tests and trials."""
     from .testing.command import run
 
-    made: dict[str, Any] = {
-        "n_entries": n_entries,
-        "seed": seed,
-        "kind": kind,
-        "private_share": private_share,
-    }
-    where: dict[str, Any] = {"archives": archives, "host": host, "port": port}
-    run(**where, faults=faults, gzip=gzip, features=features, **made)
+    made: dict[str, Any] = {"n_entries": n_entries, "seed": seed, "kind": kind}
+    where: dict[str, Any] = {"archives": archives, "host": host, "port": port, "gzip": gzip}
+    run(**where, faults=faults, features=features, private_share=private_share, **made)
 
 
 @app.command()

@@ -23,7 +23,7 @@ def run(
     features: str | None,
     **generated: Any,
 ) -> None:
-    """Serves until Ctrl-C, and prints where. `faults` and `features` are text; `generated` goes to `generate`.
+    """Serves until Ctrl-C, and prints where. `faults` and `features` are text, `generated` is for `generate`.
 
     Raises UserError for options that cannot be.
     """

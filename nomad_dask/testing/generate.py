@@ -7,7 +7,8 @@
 How position i becomes an entry: its id is drawn in one of many equal parts of the id space (`IdSpace`); its
 rank among the public or the private ones is scattered over uploads of very different sizes (`Uploads`); a
 sequence of low discrepancy over ranks says what is special about it, so that small corpora too keep the
-shares (`Population`); and its archive is one of some hundred templates, filled with values of its own (`Values`).
+shares (`Population`); and its archive is one of some hundred templates, filled with values of its own
+(`Values`).
 """
 
 from array import array

@@ -73,11 +73,13 @@ def serve(
             ArchiveQuery(url=url).fetch()
             print(url.log.count("entries/query"), url.log.bytes)
 
-    It serves `corpus`, or the real archives of a folder (`archives`, see `Recorded`), or else generated ones, the
-    same for the same arguments: `n_entries` that everybody sees, and as many private ones more as `private_share`
-    of them; archives as large as `kind` says, `mixed` (3 to 800 kB, skewed), `small` (5 kB) or `large` (100 kB);
-    with the shares of special ones in `features` (see `generate`; `PLAIN`: none). Raises ValueError for a share, a
-    name or a kind that cannot be. Users are ada, bo, cy and dee; their passwords `NAME-pw`.
+    It serves `corpus`, or the real archives of a folder (`archives`, see `Recorded`), or else generated
+    ones, the same for the same arguments (see `generate`): `n_entries` that everybody sees, and as many
+    private ones more as `private_share` of them; `kind` says how large archives are, `mixed` (3 to 800 kB,
+    skewed), `small` (5 kB) or `large` (100 kB), and `features` which shares are special (`generate.PLAIN`:
+    none). Raises ValueError for a share, a name or a kind that cannot be. The users are ada, bo, cy and
+    dee, their passwords `NAME-pw`.
+
     `version="1.3"` answers as the older servers do. `gzip` compresses where the client accepts it.
     The last `keep_log` requests are kept in `url.log`.
     """

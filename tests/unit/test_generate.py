@@ -492,8 +492,8 @@ SUMS = {"mixed": "44b4e28cc11cb2d8", "small": "dca14e2cb352ec42", "large": "7471
 
 @pytest.mark.parametrize("kind", SUMS)
 def test_corpora_stay_what_they_are(kind):
-    """Figures that were measured on a corpus hold while it is the same. Floats are left out: their last digit is
-    the platform's. Where the archives are meant to change, so are the sums."""
+    """Figures that were measured on a corpus hold while it is the same. Floats are left out: their last digit
+    is the platform's. Where the archives are meant to change, so are the sums."""
     corpus, digest = generate(100, kind=kind, seed=1), sha256()
     for i, entry in enumerate(corpus.entries):
         values = [(path, value) for path, value in leaves(corpus.document(i)) if type(value) in (str, int)]

@@ -1,4 +1,4 @@
-"""Whole generated archives as templates: their sections together, and what makes them as large as they should be."""
+"""Whole generated archives as templates: their sections together, and what makes them large."""
 
 from collections.abc import Iterator
 from random import Random
@@ -7,9 +7,10 @@ from typing import Any
 import orjson
 
 from nomad_dask.testing.generated.features import EMPTY, NO_ARCHIVE, NO_WORKFLOW, NOT_FINITE, UNUSUAL
+from nomad_dask.testing.generated.material import optimade
 from nomad_dask.testing.generated.metadata import metadata_section
 from nomad_dask.testing.generated.profiles import Access, Profile
-from nomad_dask.testing.generated.results import optimade, results_section
+from nomad_dask.testing.generated.results import results_section
 from nomad_dask.testing.generated.run import run_section
 from nomad_dask.testing.generated.workflow import workflow_section
 

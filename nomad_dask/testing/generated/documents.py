@@ -3,9 +3,10 @@
 from typing import Any
 
 from nomad_dask.testing.generated.features import EMPTY, NO_ARCHIVE, NO_WORKFLOW
+from nomad_dask.testing.generated.material import optimade
 from nomad_dask.testing.generated.metadata import metadata_section
 from nomad_dask.testing.generated.profiles import Access, Profile
-from nomad_dask.testing.generated.results import optimade, results_section
+from nomad_dask.testing.generated.results import results_section
 
 Json = dict[str, Any]
 

@@ -1,7 +1,7 @@
-"""Placeholders of templates: how they are written, which are filled together, and rendered templates cut at them.
+"""Placeholders of templates: how they are written, which go together, and how rendered JSON is cut at them.
 
-One in a text is `<name>`; one for a number is a number that occurs nowhere else (`slot`), so a template has the
-types of a real archive. Both are found in rendered JSON, whole or in part.
+One in a text is `<name>`; one for a number is a number that occurs nowhere else (`slot`), so a template has
+the types of a real archive. Both are found in rendered JSON, whole or in part.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What kinds of calculations generated archives are of: programs, sizes, cells; decided before anything is built."""
+"""What generated archives are of: programs, cells and sizes, decided before anything is built."""
 
 from dataclasses import dataclass
 from random import Random

@@ -3,9 +3,9 @@
 from random import Random
 from typing import Any
 
+from nomad_dask.testing.generated.material import formula, symmetry
 from nomad_dask.testing.generated.placeholders import ATOMIC_NUMBER, EDGE, FERMI, FREE, PER_ATOM, TOTAL, slot
 from nomad_dask.testing.generated.profiles import Profile
-from nomad_dask.testing.generated.results import formula, symmetry
 
 Json = dict[str, Any]
 

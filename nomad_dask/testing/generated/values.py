@@ -20,8 +20,8 @@ KEPT = 1 << 15
 class Values:
     """The values of the entries of one population as JSON, texts without their quotes.
 
-    To fill in an entry of one calculation costs some 25 us the first time, and 4 us while its values are kept: those
-    of the last `KEPT` entries and templates are, with 1 kB for the entry and 0.3 kB for each calculation.
+    To fill in an entry of one calculation costs some 30 us the first time, and 4 us while its values are
+    kept: those of the last `KEPT` are, with 1 kB for the entry and 0.3 kB for each calculation.
     """
 
     def __init__(self, population: Population, ids: IdSpace, profiles: Sequence[Profile]) -> None:

@@ -1,0 +1,150 @@
+"""The material of generated archives: its formulas, its cell and parts, and its space group."""
+
+from typing import Any
+
+from nomad_dask.testing.generated.placeholders import (
+    ATOMIC_DENSITY,
+    EDGE,
+    MASS,
+    MASS_DENSITY,
+    MASS_FRACTION,
+    VOLUME,
+    slot,
+)
+from nomad_dask.testing.generated.profiles import Profile
+
+Json = dict[str, Any]
+_TOPOLOGY = "results/material/topology"
+
+
+def material_section(p: Profile) -> Json:
+    """Section `results.material`; the smallest archives say little of it."""
+    material: Json = {
+        "material_id": "<material_id>",
+        "structural_type": "bulk",
+        "dimensionality": "3D",
+        **_formulas(p),
+    }
+    if p.detail:
+        material["chemical_formula_reduced_fragments"] = _parts(p)
+        material["elemental_composition"] = _composition(p)
+    if p.size >= 3_500:
+        material["symmetry"] = symmetry(p) | {"space_group_symbol": p.group[0]}
+    if p.detail:
+        original = _original(p)
+        whole = original | {"child_systems": [f"{_TOPOLOGY}/1"]}
+        material["topology"] = [whole, _subsystem(p, original)] if p.detail > 1 else [original]
+    return material
+
+
+def _formulas(p: Profile) -> Json:
+    return {
+        "elements": _elements(p),
+        "n_elements": len(p.counts),
+        "chemical_formula_descriptive": formula(p),
+        "chemical_formula_reduced": formula(p),
+        "chemical_formula_hill": "<hill>",
+        "chemical_formula_iupac": "<iupac>",
+        "chemical_formula_anonymous": _anonymous(p),
+    }
+
+
+def _composition(p: Profile) -> list[Json]:
+    return [
+        {
+            "element": f"<s{k}>",
+            "mass": slot(MASS + k),
+            "atomic_fraction": n / sum(p.counts),
+            "mass_fraction": slot(MASS_FRACTION + k),
+        }
+        for k, n in enumerate(p.counts)
+    ]
+
+
+def _original(p: Profile) -> Json:
+    """The system as the calculation has it."""
+    right = 1.5707963267948966
+    return {
+        "system_id": f"{_TOPOLOGY}/0",
+        "label": "original",
+        "method": "parser",
+        "description": "A representative system chosen from the original simulation.",
+        "dimensionality": "3D",
+        **_formulas(p),
+        "atoms_ref": f"{last_system(p)}/atoms",
+        "n_atoms": p.n_atoms,
+        "elemental_composition": _composition(p),
+        "system_relation": {"type": "root"},
+        "cell": dict(zip("abc", [slot(EDGE)] * 3, strict=True))
+        | {"alpha": right, "beta": right, "gamma": right, "volume": slot(VOLUME)}
+        | {"atomic_density": slot(ATOMIC_DENSITY), "mass_density": slot(MASS_DENSITY)},
+    }
+
+
+def _subsystem(p: Profile, original: Json) -> Json:
+    """The only part of it, which is all of it."""
+    return {
+        **{k: v for k, v in original.items() if k != "cell"},
+        "system_id": f"{_TOPOLOGY}/1",
+        "label": "subsystem",
+        "method": "matid",
+        "description": "Automatically detected subsystem.",
+        "structural_type": "bulk",
+        "parent_system": f"{_TOPOLOGY}/0",
+        "atomic_fraction": 1.0,
+        "mass_fraction": 1.0,
+        "indices": [list(range(p.n_atoms))],
+        "system_relation": {"type": "subsystem"},
+    }
+
+
+def last_system(p: Profile) -> str:
+    """A reference to the system of the last calculation."""
+    return f"{p.hash}/run/0/system/{p.n_calculations - 1}"
+
+
+def symmetry(p: Profile) -> Json:
+    """The space group, without its own symbol."""
+    names = (
+        "space_group_number",
+        "hall_number",
+        "hall_symbol",
+        "bravais_lattice",
+        "crystal_system",
+        "point_group",
+    )
+    return dict(zip(names, p.group[1:], strict=True))
+
+
+def optimade(p: Profile) -> Json:
+    """The material once more, in OPTIMADE's words."""
+    return {
+        "elements": _elements(p),
+        "nelements": len(p.counts),
+        "elements_ratios": [n / sum(p.counts) for n in p.counts],
+        "chemical_formula_descriptive": "<hill>",
+        "chemical_formula_reduced": formula(p),
+        "chemical_formula_hill": "<hill>",
+        "chemical_formula_anonymous": _anonymous(p),
+        "nperiodic_dimensions": 3,
+        "nsites": p.n_atoms,
+        "structure_features": [],
+    }
+
+
+def formula(p: Profile) -> str:
+    """The formula, elements by symbol."""
+    return "".join(_parts(p))
+
+
+def _parts(p: Profile) -> list[str]:
+    return [f"<s{k}>{n if n > 1 else ''}" for k, n in enumerate(p.counts)]
+
+
+def _anonymous(p: Profile) -> str:
+    pairs = zip("ABCDE", sorted(p.counts, reverse=True), strict=False)
+    return "".join(f"{letter}{n if n > 1 else ''}" for letter, n in pairs)
+
+
+def _elements(p: Profile) -> list[str]:
+    return [f"<s{k}>" for k in range(len(p.counts))]
