@@ -1,0 +1,110 @@
+"""Owns the choice and the naming of columns: `keys_to_filter`, and names cut short without two becoming one (SPEC 6)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from nomad_dask.pure import paths
+from nomad_dask.pure.errors import UserError
+
+_NUMBERS = re.compile(r"\.\d+(?=\.|$)")
+
+
+def keys_of(keys_to_filter: Any) -> tuple[str, ...]:
+    """The keys that a user gives, one as a plain text; none for None and an empty list. Raises UserError."""
+    keys = (keys_to_filter,) if isinstance(keys_to_filter, str) else tuple(keys_to_filter or ())
+    for key in keys:
+        if not isinstance(key, str):
+            raise UserError(f"keys_to_filter: {key!r} is no path; use texts such as 'results.material'")
+    return keys
+
+
+def select(names: Sequence[str], keys: Sequence[str], *, taken: Collection[str] = ()) -> dict[str, str]:
+    """The names at or below the keys, in the order of `names`, each with what is left once its key is cut off.
+
+    A key that is a whole name leaves it whole; under nested keys the longest is cut. Names that would collide, with
+    one another or with `taken`, stay whole. Raises UserError for a key that matches nothing, unless there is no name.
+    """
+    if names:
+        refuse_idle(keys, names)
+    longest_last = sorted(keys, key=len)
+    found = {name: key for name in names for key in longest_last if paths.below(name, key)}
+    short = [name[len(key) + 1 :] or name for name, key in found.items()]
+    return dict(zip(found, distinct(short, list(found), taken=taken), strict=True))
+
+
+def refuse_idle(keys: Iterable[str], names: Collection[str]) -> None:
+    """Raise UserError for the first key that matches no name, with near misses."""
+    for key in keys:
+        if not any(paths.below(name, key) for name in names):
+            raise UserError(f"keys_to_filter: nothing lies at or below {key!r}; {_hint(key, names)}")
+
+
+def _hint(key: str, names: Collection[str]) -> str:
+    meant = near_misses(key, names)
+    if meant:
+        return f"did you mean {' or '.join(map(repr, meant))}?"
+    tops = sorted({paths.join(paths.split(name)[:1]) for name in names})
+    return f"there {'is' if len(tops) == 1 else 'are'} {', '.join(map(repr, tops[:8]))}{', ...' * (len(tops) > 8)}"
+
+
+def near_misses(key: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Up to three paths that exist and that `key` may have meant: first those that end like it, then those spelled alike.
+
+    Of paths that differ in numbers only, the first stands for all.
+    """
+    depth = len(paths.split(key))
+    ends: dict[str, str] = {}
+    alike: dict[str, str] = {}
+    tail = "." + key
+    for name in names:
+        if name.endswith(tail) or tail + "." in name:
+            ends.setdefault(_unnumbered(name), name[: name.index(tail) + len(tail)])
+        if len(alike) < _ENOUGH:
+            for stem in _stems(name, depth):
+                alike.setdefault(_unnumbered(stem), stem)
+    found = dict.fromkeys([*ends.values(), *paths.near(key, alike.values())])
+    return tuple(found)[:3]
+
+
+_ENOUGH = 5_000
+"""Paths compared letter by letter; past these a mistake's message would be long in coming."""
+
+
+def _stems(name: str, depth: int) -> Iterable[str]:
+    """The paths above (and at) a name that are about as deep as the key: numbers may have been left out of it."""
+    keys = paths.split(name)
+    numbers = sum(key.isdecimal() for key in keys)
+    return (paths.join(keys[:n]) for n in range(max(1, depth - 1), min(len(keys), depth + 1 + numbers) + 1))
+
+
+def _unnumbered(name: str) -> str:
+    return _NUMBERS.sub("", name)
+
+
+def distinct(short: Sequence[str], whole: Sequence[str], *, taken: Collection[str] = ()) -> list[str]:
+    """A name for each item: the short one, the whole one where the short would collide, a counted one at last.
+
+    Whole names are distinct from one another. Counting (`a_2`) is left for a whole name that is itself `taken`.
+    """
+    names = list(short)
+    while True:
+        counts = Counter(names)
+        clash = [
+            i for i, name in enumerate(names) if (counts[name] > 1 or name in taken) and name != whole[i]
+        ]
+        if not clash:
+            break
+        for i in clash:
+            names[i] = whole[i]
+    used = {*taken}
+    for i, name in enumerate(names):
+        number = 1
+        while names[i] in used or (number > 1 and names[i] in counts):
+            number += 1
+            names[i] = f"{name}_{number}"
+        used.add(names[i])
+    return names
