@@ -1,6 +1,6 @@
 """The elements of generated materials, and the formulas that they make."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from nomad_dask.testing.generated.draws import STEP, mixed
@@ -105,9 +105,11 @@ def iupac(elements: Iterable[Element], counts: Iterable[int]) -> bytes:
     return b"".join([part for _, part in sorted(parts)])
 
 
-def hill(elements: Iterable[Element], counts: Iterable[int], units: int) -> bytes:
+def hill(elements: Sequence[Element], counts: Iterable[int], units: int) -> bytes:
     """The formula in Hill's order: carbon first, then hydrogen, then the others by symbol."""
-    parts = [(element.symbol, element.parts[n * units]) for element, n in zip(elements, counts, strict=True)]
-    if any(symbol == b"C" for symbol, _ in parts):
-        parts.sort(key=lambda part: (part[0] != b"C", part[0] != b"H", part[0]))
-    return b"".join([part for _, part in parts])
+    parts = [element.parts[n * units] for element, n in zip(elements, counts, strict=True)]
+    symbols = [element.symbol for element in elements]
+    if b"C" in symbols:
+        first = [symbols.index(symbol) for symbol in (b"C", b"H") if symbol in symbols]
+        parts = [parts[k] for k in first] + [part for k, part in enumerate(parts) if k not in first]
+    return b"".join(parts)
