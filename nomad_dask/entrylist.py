@@ -9,6 +9,7 @@ from typing import Any
 from .edges.pages import archives, list_page
 from .edges.transport import Client, Server
 from .messages import Messages
+from .pure.errors import EntriesFailedError
 from .pure.limits import BatchSize
 from .pure.manifest import Question
 from .pure.report import Failure, Ref
@@ -121,6 +122,19 @@ class EntryList:
             # What was not dealt with (the server is down, a wrong question, Ctrl-C) is the list's again, in its order.
             self._waiting.extendleft(reversed([ref for ref in left if ref.entry_id not in self._failing]))
         return [(ref, found[ref]) for ref in refs if ref in found]
+
+
+async def again_without_references(server: Server, question: Question, refs: list[Ref]) -> list[Archived]:
+    """The same entries' archives with references as strings; EntriesFailedError where some do not come again."""
+    found: list[Archived] = []
+    failures: list[Failure] = []
+    in_flight = server.limits.max_concurrency
+    async for delivery in archives(Client(server), question, refs, BatchSize(), in_flight, []):
+        found += delivery.archives
+        failures += delivery.failures
+    if failures:
+        raise EntriesFailedError(tuple(failures))
+    return found
 
 
 def batch_of(size: int | None) -> BatchSize:

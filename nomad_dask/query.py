@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .archive import Archive
+from .dataframes import DtypeBackend, entries_to_dataframe
 from .edges.auth import login_of
 from .edges.pages import LARGEST_PAGE
 from .edges.store import Store
 from .edges.transport import Client, Server, arun, run
-from .entrylist import Archived, EntryList, batch_of
+from .entrylist import Archived, EntryList, again_without_references, batch_of
 from .messages import Messages
 from .pure.errors import UserError
 from .pure.flatten import OnNew
 from .pure.limits import Limits
-from .pure.manifest import Manifest, Question, identity
+from .pure.manifest import Question, identity
 from .pure.report import Failure, Report
 from .pure.required import parse
 from .pure.retry import Policy
 from .pure.segments import Plan
 from .sides.definitions import Served
-from .sides.planner import Cut, Sample, count_matching, make_plan, take_sample
+from .sides.planner import Cut, count_matching, make_manifest, make_plan, prepare
 
 if TYPE_CHECKING:
+    import pandas as pd
     from dask.delayed import Delayed
     from distributed import Client as DaskClient
 
@@ -203,6 +202,60 @@ class ArchiveQuery:
         definitions = Served(self._server)
         return [Archive(tree, ref.entry_id, ref.upload_id, definitions) for ref, tree in found]
 
+    def entries_to_dataframe(
+        self,
+        keys_to_filter: str | Sequence[str] | None = None,
+        from_query: bool = False,
+        resolve_references: bool = True,
+        query_selection: Literal["last", "all"] | Sequence[int] = "last",
+        *,
+        dtype_backend: DtypeBackend = "pyarrow",
+    ) -> pd.DataFrame | dict[str, pd.DataFrame]:
+        """What was downloaded, as one wide frame, or (`from_query`) as a dict of frames by required path.
+
+        Rows are entries, by `entry_id`; see `dataframes.entries_to_dataframe` for columns, keys and types. Asks the
+        server nothing but its schema, once; except that `resolve_references=False`, which leaves references as their
+        strings, downloads the same entries again without resolving them.
+
+        Args:
+            keys_to_filter: paths; only what lies at or below one of them stays, and it is cut off the names.
+            from_query: one frame for each required path instead of a wide one.
+            resolve_references: whether what `required` reaches through references stands in their place.
+            query_selection: of which downloads: the `last` that brought something, `all`, or their numbers from 0.
+            dtype_backend: `pyarrow`, `numpy_nullable` or `numpy`.
+
+        Raises:
+            UserError: a key that matches nothing (with near misses), or a wrong option.
+            EntriesFailedError: entries did not come again under `resolve_references=False`.
+        """
+        found = self._selected(query_selection)
+        if not resolve_references:
+            found = run(
+                again_without_references(self._server, self._question(False), [ref for ref, _ in found])
+            )
+        return entries_to_dataframe(
+            [(ref.entry_id, ref.upload_id, tree) for ref, tree in found],
+            self.required,
+            keys_to_filter=keys_to_filter,
+            from_query=from_query,
+            dtype_backend=dtype_backend,
+            definitions=Served(self._server)(),
+        )
+
+    def _selected(self, which: str | Sequence[int]) -> list[Archived]:
+        downloads = self._downloads
+        if which == "last":
+            return next((found for found in reversed(downloads) if found), [])
+        if which == "all":
+            chosen: Sequence[int] = range(len(downloads))
+        elif not isinstance(which, str) and all(isinstance(n, int) for n in which):
+            chosen = sorted(set(which))
+        else:
+            raise UserError(f"query_selection is 'last', 'all' or a list of download numbers, not {which!r}")
+        if wrong := [n for n in chosen if not 0 <= n < len(downloads)]:
+            raise UserError(f"there is no download {wrong[0]}: {len(downloads)} were made, numbered from 0")
+        return [archived for n in chosen for archived in downloads[n]]
+
     def to_delayed(
         self,
         *,
@@ -223,7 +276,7 @@ class ArchiveQuery:
 
         cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)
         question = self._question(resolve_references)
-        plan, sample = self._prepare(question, cut)
+        plan, sample = run(prepare(Client(self._server), question, cut))
         job = Job(self._server, question, sample.schema, sample.batch_size(self.batch_size), on_new)
         return partitions(job, plan, on_failure=on_failure)
 
@@ -258,7 +311,10 @@ class ArchiveQuery:
         cluster.check()
         manifest = store.manifest()
         if manifest is None:
-            manifest = self._begin(question, cut, on_new)
+            client_side = Client(self._server)
+            manifest = run(
+                make_manifest(client_side, question, cut, on_new=on_new, batch_size=self.batch_size)
+            )
             store.create(manifest)
         manifest.must_match(identity(self.url, question, cut.after, cut.results_max), store.url)
         return harvest(
@@ -269,34 +325,6 @@ class ArchiveQuery:
             retry_failures=retry_failures,
             progress=progress,
         )
-
-    def _begin(self, question: Question, cut: Cut, on_new: OnNew) -> Manifest:
-        plan, sample = self._prepare(question, cut)
-        return Manifest(
-            id=uuid.uuid4().hex,
-            url=self.url,
-            question=question,
-            after=cut.after,
-            results_max=cut.results_max,
-            plan=plan,
-            schema=sample.schema,
-            on_new=on_new,
-            batch=sample.batch_size(self.batch_size),
-            versions=tuple((name, version(name)) for name in ("nomad-dask", "dask", "pyarrow")),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-
-    def _prepare(self, question: Question, cut: Cut) -> tuple[Plan, Sample]:
-        """Count, sample and cut: all that a job needs before its data."""
-
-        async def ask() -> tuple[Plan, Sample]:
-            client = Client(self._server)
-            matched = await count_matching(client, question, cut.after)
-            sample = await take_sample(client, question, cut.after, matched)
-            per_entry = sample.bytes_per_entry
-            return await make_plan(client, question, cut, matched=matched, bytes_per_entry=per_entry), sample
-
-        return run(ask())
 
     def _question(self, resolve_references: bool = True) -> Question:
         return Question(self.owner, self.query, self.required, resolve_references)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 from ..edges.transport import Client, Server, run
-from ..pure.errors import RefusedError
+from ..pure.errors import RefusedError, ServerError
 from ..pure.sections import Definitions
 
 PATH = "schemas/nomad.datamodel.datamodel.EntryArchive?property_subtypes=true"
@@ -15,7 +16,8 @@ _known: dict[str, Definitions | None] = {}
 async def definitions_of(client: Client) -> Definitions | None:
     """What the server says of sections and quantities; None where it serves no schema (the older servers).
 
-    One request of about 1 MB for each server in the life of the process.
+    One request of about 1 MB for each server in the life of the process. A server that fails at this one question is
+    done without its schema for now, with a warning: types then come from a sample, and there are no units.
     """
     url = client.server.url
     if url not in _known:
@@ -25,6 +27,9 @@ async def definitions_of(client: Client) -> Definitions | None:
             if error.status not in (404, 405):
                 raise
             _known[url] = None
+        except ServerError as error:
+            warnings.warn(f"going on without units, with types from a sample: {error}", stacklevel=2)
+            return None
     return _known[url]
 
 

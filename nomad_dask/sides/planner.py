@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 from ..edges.pages import LARGEST_PAGE, archives, count, list_page, listing
 from ..edges.transport import Client
 from ..pure.described import described, seen_kinds
 from ..pure.errors import UserError
+from ..pure.flatten import OnNew
 from ..pure.limits import BatchSize
-from ..pure.manifest import Question
+from ..pure.manifest import Manifest, Question
 from ..pure.report import Ref
 from ..pure.schema import Schema, infer
 from ..pure.segments import Density, Plan, Segment, cut_ids, even_bounds, spread, uneven
@@ -212,3 +216,31 @@ async def _sample_refs(client: Client, question: Question, after: str, matched: 
     )
     refs = [ref for page, _ in pages for ref in page]
     return refs or (await list_page(client, question, Segment(after), SAMPLE))[0]
+
+
+async def prepare(client: Client, question: Question, cut: Cut) -> tuple[Plan, Sample]:
+    """Count, sample and cut: all that a job needs before its data."""
+    matched = await count_matching(client, question, cut.after)
+    sample = await take_sample(client, question, cut.after, matched)
+    plan = await make_plan(client, question, cut, matched=matched, bytes_per_entry=sample.bytes_per_entry)
+    return plan, sample
+
+
+async def make_manifest(
+    client: Client, question: Question, cut: Cut, *, on_new: OnNew = "more", batch_size: int | None = None
+) -> Manifest:
+    """The manifest of a new dataset: the prepared plan and schema, under an id of its own."""
+    plan, sample = await prepare(client, question, cut)
+    return Manifest(
+        id=uuid.uuid4().hex,
+        url=client.server.url,
+        question=question,
+        after=cut.after,
+        results_max=cut.results_max,
+        plan=plan,
+        schema=sample.schema,
+        on_new=on_new,
+        batch=sample.batch_size(batch_size),
+        versions=tuple((name, version(name)) for name in ("nomad-dask", "dask", "pyarrow")),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
