@@ -216,11 +216,10 @@ class _Table:
 
     def finish(self) -> pa.Table:
         values = self.wide.finish()
-        identity, cells = values.columns[:2], values.columns[2:]
         levels = [_level(numbers) for numbers in self._numbers]
-        for numbers in self._numbers:
-            del numbers[:]
-        return pa.Table.from_arrays([*identity, *levels, *cells], schema=self.schema.arrow)
+        self._numbers = [array("q") for _ in levels]
+        columns = [*values.columns[:2], *levels, *values.columns[2:]]
+        return pa.Table.from_arrays(columns, schema=self.schema.arrow)
 
 
 def _level(numbers: array[int]) -> pa.Array:
@@ -282,8 +281,8 @@ def _occurrence(way: Way, numbers: tuple[int | None, ...], value: Any) -> Occurr
 
 def _inferred(archives: list[Mapping[str, Any]], way: Way, definitions: Definitions | None) -> TableSchema:
     found = [occurrence for archive in archives for occurrence in occurrences(archive, way)]
-    repeating = {place for numbers, _ in found for place, number in enumerate(numbers) if number is not None}
-    repeating |= way.sliced
+    crossed = {place for numbers, _ in found for place, number in enumerate(numbers) if number is not None}
+    repeating = crossed | way.sliced
     values = infer((part for _, part in found), way.required)
     if definitions is not None:
         repeating |= {place for place, name in enumerate(way.sections) if _repeats(definitions.find(name))}

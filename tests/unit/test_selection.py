@@ -31,6 +31,7 @@ NAMES = (
         (["results.method", "run.0.program"], ["results.method.name", "run.0.program.name"]),
         (["run.0.program", "results.method", "workflow2.name"], 3 * [...]),
         (["results", "results.material"], ["elements", "n_elements", "material_extra", "method.name"]),
+        (["results.material", "results"], ["elements", "n_elements", "material_extra", "method.name"]),
         (["results.material.elements"], ["results.material.elements"]),
         (["run.0.program", "results.material"], ["elements", "n_elements", "name"]),
         (["run.0.program", "run.0.program"], ["name"]),
