@@ -6,18 +6,16 @@ nothing. Item access (`section["energy"]`) is the plain JSON; attribute access (
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
-import numpy as np
-
-from .pure import paths, types
+from .following import Home, Place, followed, is_walkable, kind_of, measured
+from .pure import paths
 from .pure.errors import UserError
 from .pure.required import REF_ARCHIVES
-from .pure.sections import ROOT, Definitions, Member, Quantity, SectionDefinition, SubSection, sections_of
+from .pure.sections import ROOT, Definitions, Quantity, SectionDefinition
 
 Source: TypeAlias = Definitions | Callable[[], Definitions | None] | None
 """The server's schema, or how to get it when it is first needed (None: the server has none)."""
@@ -111,7 +109,7 @@ class _View:
             value = self._json[name]
             if name == "m_def":
                 return value
-            return _present(_Place(value, member, self._home, f"{self._path}.{name}" if self._path else name))
+            return _present(Place(value, member, self._home, f"{self._path}.{name}" if self._path else name))
         if member is not None:
             return None
         known = [*self._json, *(definition.names if definition else ())]
@@ -259,7 +257,7 @@ class Section(_View):
 
     __slots__ = ("_home", "_kind", "_path")
 
-    def __init__(self, tree: dict[str, Any], home: Archive, path: str, kind: str | None) -> None:
+    def __init__(self, tree: dict[str, Any], home: Home, path: str, kind: str | None) -> None:
         self._json, self._home, self._path, self._kind = tree, home, path, kind
 
     def __repr__(self) -> str:
@@ -278,7 +276,7 @@ class Sections(Sequence[Any]):
     __slots__ = ("_items", "_numbers", "_place")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, place: _Place, numbers: range | None = None) -> None:
+    def __init__(self, place: Place, numbers: range | None = None) -> None:
         self._place = place
         self._items: list[Any] = place.value
         self._numbers = range(len(self._items)) if numbers is None else numbers
@@ -321,127 +319,17 @@ _SLOTS = frozenset(
 Mapping.register(_View)
 
 
-class _Place(NamedTuple):
-    """A JSON value, what the schema says of it, and where it stands."""
-
-    value: Any
-    member: Member | None
-    home: Archive
-    path: str
-
-
-def _present(place: _Place) -> Any:
+def _present(place: Place) -> Any:
     """A JSON value as attributes give it."""
     if type(place.value) is str:
-        place = _followed(place)
+        place = followed(place)
     value, member, home, path = place
     if type(value) is dict:
-        return Section(value, home, path, _kind_of(value, member, home))
-    if type(value) is list and _is_walkable(value, member):
+        return Section(value, home, path, kind_of(value, member, home))
+    if type(value) is list and is_walkable(value, member):
         return Sections(place)
     unit = member.unit if isinstance(member, Quantity) else None
-    return value if unit is None else _measured(value, unit)
-
-
-def _kind_of(value: dict[str, Any], member: Member | None, home: Archive) -> str | None:
-    """The section that an object is: as it says itself, else as the schema declares it there."""
-    own = value.get("m_def")
-    if type(own) is str and own and home._section(own):
-        return own
-    # The declared section is the first; the more specific ones after it say by `m_def` that they are there.
-    declared = sections_of(member)[:1] if member is not None else ()
-    return declared[0] if declared and home._section(declared[0]) else None
-
-
-def _is_walkable(values: list[Any], member: Member | None) -> bool:
-    """Whether a list holds sections, or references to some. Users and datasets are referred to by plain ids."""
-    if isinstance(member, SubSection):
-        return True
-    marks = _SURE_MARKS
-    if member is not None and member.type != types.JSON:
-        if not member.is_reference:
-            return False
-        marks = _MARKS
-    return any(
-        type(value) is dict
-        or (type(value) is list and _is_walkable(value, member))
-        or (type(value) is str and value.startswith(marks))
-        for value in values
-    )
-
-
-_SURE_MARKS: tuple[str, ...] = ("#/", "../upload")
-_MARKS = ("/", *_SURE_MARKS)
-_ELSEWHERE = re.compile(
-    r"(?:^|/)(?:uploads/(?P<upload>[^/#]+)|upload)/archive/(?P<entry>[^/#]+)#?(?P<path>/.*)?$"
-)
-
-
-def _followed(place: _Place) -> _Place:
-    """Where a string leads that is a reference; the place itself where it is none, or its target did not come."""
-    seen = set()
-    while type(place.value) is str and (step := (*place.home._ids(), place.value)) not in seen:
-        seen.add(step)
-        member = place.member
-        known = member if isinstance(member, Quantity) and member.type != types.JSON else None
-        if known is not None and not known.is_reference:
-            break
-        target = _target(place.value, place.home)
-        # A text that only looks like a reference may well name a value; a section it hardly does by chance.
-        if target is None or (known is None and type(target.value) is not dict):
-            break
-        place = target
-    return place
-
-
-def _target(reference: str, home: Archive) -> _Place | None:
-    path: str | None = reference.removeprefix("#")
-    elsewhere = _ELSEWHERE.search(reference)
-    if elsewhere is not None:
-        other = home._other(elsewhere["upload"], elsewhere["entry"])
-        if other is None:
-            return None
-        home, path = other, elsewhere["path"]
-    return _walked(path.strip("/").split("/"), home) if path and path.startswith("/") else None
-
-
-def _walked(keys: list[str], home: Archive) -> _Place | None:
-    """What stands at a path of an archive; None where nothing does."""
-    value: Any = home._json
-    member: Member | None = None
-    kind: str | None = ROOT
-    for key in keys:
-        if type(value) is dict and key in value:
-            definition = home._section(kind)
-            member = definition.get(key) if definition else None
-            value = value[key]
-        elif type(value) is list and _NUMBER.fullmatch(key) and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return None
-        kind = _kind_of(value, member, home) if type(value) is dict else None
-    return None if value is None else _Place(value, member, home, ".".join(keys))
-
-
-_NUMBER = re.compile(r"[0-9]{1,9}")
-
-
-def _measured(value: Any, unit: str) -> Any:
-    """A number or numbers with their unit; what is no number stays as it is."""
-    import pint  # costs half a second, and only walks that meet a unit need it
-
-    number: Any = value
-    if type(value) is list:
-        try:
-            number = np.array(value)
-            number = number.astype(float) if number.dtype == object else number
-        except (ValueError, TypeError):
-            return [_measured(row, unit) for row in value]
-        if number.dtype.kind not in "iuf":
-            return value
-    elif type(value) not in (int, float):
-        return value
-    return pint.get_application_registry().Quantity(number, unit)
+    return value if unit is None else measured(value, unit)
 
 
 def _copied(value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from nomad_dask.pure.required import REF_ARCHIVES, Leaf, Node, Required
 
-_REMOTE = re.compile(
+ELSEWHERE = re.compile(
     r"(?:^|/)(?:uploads/(?P<upload>[^/#]+)|upload)/archive/(?P<entry>[^/#]+)#?(?P<path>/.*)?$"
 )
 
@@ -100,7 +100,7 @@ class _Walk:
     def _target(self, reference: str, archive: dict[str, Any]) -> _Place | None:
         """Where a reference leads; None when it is no reference, or to what did not come with the answer."""
         path: str | None = reference.removeprefix("#")
-        remote = _REMOTE.search(reference)
+        remote = ELSEWHERE.search(reference)
         if remote is not None:
             path = remote["path"]
             other = self._other(remote["upload"], remote["entry"])
