@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
 
 from .pure import paths, selection
 from .pure.described import described, seen_kinds
-from .pure.errors import UserError
 from .pure.flatten import Wide
+from .pure.frames import DtypeBackend, check_backend, to_pandas
 from .pure.required import Required
 from .pure.schema import ENTRY_ID, MORE, UPLOAD_ID, Schema, infer
 from .pure.sections import Definitions
@@ -19,15 +19,6 @@ from .pure.tables import Tables, TableSchema, infer_tables
 
 Entries: TypeAlias = Sequence[tuple[str, str, Mapping[str, Any] | None]]
 """Of each entry the id, the upload's id, and its archive: plain JSON, None where the server has none."""
-
-DtypeBackend: TypeAlias = Literal["pyarrow", "numpy_nullable", "numpy"]
-_BACKENDS = ("pyarrow", "numpy_nullable", "numpy")
-_NULLABLE = {
-    pa.bool_(): pd.BooleanDtype(),
-    pa.int64(): pd.Int64Dtype(),
-    pa.float64(): pd.Float64Dtype(),
-    pa.string(): pd.StringDtype(),
-}
 
 
 def entries_to_dataframe(
@@ -69,8 +60,7 @@ def entries_to_dataframe(
         UserError: a key that matches nothing, with near misses (not where there are no columns at all); an unknown
             `dtype_backend`.
     """
-    if dtype_backend not in _BACKENDS:
-        raise UserError(f"dtype_backend is one of {', '.join(_BACKENDS)}, not {dtype_backend!r}")
+    check_backend(dtype_backend)
     keys = selection.keys_of(keys_to_filter)
     if not from_query:
         table = wide_table(entries, required, keys=keys, definitions=definitions)
@@ -112,24 +102,6 @@ def path_tables(
         for path, table in builder.finish().items()
         if path in kept
     }
-
-
-def to_pandas(
-    table: pa.Table, *, index: Sequence[str] = (ENTRY_ID,), dtype_backend: DtypeBackend = "pyarrow"
-) -> pd.DataFrame:
-    """A table as a pandas frame: `index` names the columns that become its index, of integers where they are."""
-    plain = table.replace_schema_metadata(None)
-    frame = _typed(plain.drop_columns([*index]), dtype_backend)
-    nullable = dtype_backend == "numpy" and any(plain[name].null_count for name in index)
-    levels = _typed(plain.select([*index]), "numpy_nullable" if nullable else dtype_backend)
-    frame.index = levels.set_index([*index]).index
-    return frame
-
-
-def _typed(table: pa.Table, dtype_backend: DtypeBackend) -> pd.DataFrame:
-    mappers: dict[str, Any] = {"pyarrow": pd.ArrowDtype, "numpy_nullable": _NULLABLE.get, "numpy": None}
-    frame: pd.DataFrame = table.to_pandas(types_mapper=mappers[dtype_backend])
-    return frame
 
 
 def _schema(archives: list[Mapping[str, Any]], required: Required, definitions: Definitions | None) -> Schema:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from .edges.store import Store
 from .pure.errors import DatasetError, EntriesFailedError, UserError
+from .pure.frames import to_pandas, units_of
 from .pure.manifest import Manifest
 from .pure.segments import Plan, Segment
 from .sides.worker import Job, in_order, read_segment
@@ -50,23 +51,11 @@ def read_partition(job: Job, segment: Segment, on_failure: str) -> pd.DataFrame:
     return to_pandas(table)
 
 
-def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """A table as an Arrow-typed pandas frame, indexed by entry_id."""
-    frame = table.replace_schema_metadata(None).to_pandas(types_mapper=pd.ArrowDtype)
-    frame = frame.set_index("entry_id")
-    frame.attrs["units"] = _units(table.schema)
-    return frame
-
-
 def units(data: pd.DataFrame | dd.DataFrame | str | os.PathLike[str]) -> dict[str, str]:
     """The unit of each column that has one, as the server's schema names it: of a frame of ours, or of a dataset."""
     if isinstance(data, str | os.PathLike):
-        return _units(_manifest_of(Store.at(data)).schema.to_arrow())
+        return units_of(_manifest_of(Store.at(data)).schema.to_arrow())
     return dict(getattr(data, "_meta", data).attrs.get("units", {}))
-
-
-def _units(schema: pa.Schema) -> dict[str, str]:
-    return {f.name: f.metadata[b"unit"].decode() for f in schema if f.metadata and b"unit" in f.metadata}
 
 
 def open_dataset(path: str | os.PathLike[str]) -> dd.DataFrame:

@@ -1,0 +1,63 @@
+"""Owns the step from Arrow tables to pandas frames: dtypes, the index, and the units that ride along (SPEC 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import pandas as pd
+import pyarrow as pa
+
+from .errors import UserError
+from .schema import ENTRY_ID
+
+DtypeBackend: TypeAlias = Literal["pyarrow", "numpy_nullable", "numpy"]
+BACKENDS = ("pyarrow", "numpy_nullable", "numpy")
+_NULLABLE = {
+    pa.bool_(): pd.BooleanDtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.float64(): pd.Float64Dtype(),
+    pa.string(): pd.StringDtype(),
+}
+
+
+class Units(dict[str, str]):
+    """Column names and their units. Pandas copies what rides on a frame at every operation; this is never changed."""
+
+    def __deepcopy__(self, memo: Any) -> Units:
+        return self
+
+
+def units_of(fields: pa.Schema) -> Units:
+    """The units in the metadata of Arrow fields."""
+    return Units(
+        {f.name: f.metadata[b"unit"].decode() for f in fields if f.metadata and b"unit" in f.metadata}
+    )
+
+
+def check_backend(dtype_backend: str) -> None:
+    """UserError for a backend that is none."""
+    if dtype_backend not in BACKENDS:
+        raise UserError(f"dtype_backend is one of {', '.join(BACKENDS)}, not {dtype_backend!r}")
+
+
+def to_pandas(
+    table: pa.Table, *, index: Sequence[str] = (ENTRY_ID,), dtype_backend: DtypeBackend = "pyarrow"
+) -> pd.DataFrame:
+    """A table as a pandas frame: `index` names the columns that become its index, of integers where they are.
+
+    The columns' units are in `frame.attrs["units"]`.
+    """
+    plain = table.replace_schema_metadata(None)
+    frame = _typed(plain.drop_columns([*index]), dtype_backend)
+    nullable = dtype_backend == "numpy" and any(plain[name].null_count for name in index)
+    levels = _typed(plain.select([*index]), "numpy_nullable" if nullable else dtype_backend)
+    frame.index = levels.set_index([*index]).index
+    frame.attrs["units"] = units_of(table.schema)
+    return frame
+
+
+def _typed(table: pa.Table, dtype_backend: DtypeBackend) -> pd.DataFrame:
+    mappers: Mapping[str, Any] = {"pyarrow": pd.ArrowDtype, "numpy_nullable": _NULLABLE.get, "numpy": None}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=mappers[dtype_backend])
+    return frame
