@@ -28,6 +28,7 @@ from nomad_dask.testing.generated.ids import IdSpace
 from nomad_dask.testing.generated.population import Population, Shape
 from nomad_dask.testing.generated.positions import AllBut
 from nomad_dask.testing.generated.profiles import N_PROFILES, Kind, profile
+from nomad_dask.testing.generated.schema import schema_json
 from nomad_dask.testing.generated.values import Values
 
 __all__ = ["FEATURES", "PLAIN", "Generated", "Kind", "generate"]
@@ -162,6 +163,11 @@ class Generated(Corpus):
         profiles = [profile(self.seed, kind, j) for kind in kinds for j in range(N_PROFILES)]
         names = {name for p in profiles for name in paths(document_template(p, "shared", UNUSUAL))}
         return frozenset(names | {"publish_time"})
+
+    @property
+    def schema_json(self) -> bytes:
+        """The schema of all generated archives; it is made when it is first asked for."""
+        return schema_json()
 
 
 class _Templates(dict[Any, bytes]):

@@ -1,0 +1,145 @@
+"""Definitions of section `results`."""
+
+_FORMULAS = """\
+  elements: enum[0..] @symbols | X = []: Elements, by symbol.
+  n_elements: int32 = 0: How many elements.
+  elements_exclusive: str: The elements in one text, to search for them and no others.
+  chemical_formula_descriptive: str: The formula as people write it.
+  chemical_formula_reduced: str: The smallest formula.
+  chemical_formula_hill: str: The formula in Hill's order.
+  chemical_formula_iupac: str: The formula in IUPAC's order.
+  chemical_formula_anonymous: str: The smallest formula, letters instead of elements.
+  chemical_formula_reduced_fragments: str[*]: Elements with their numbers, one by one.
+  elemental_composition: many ElementalComposition: The share of each element.
+"""
+
+_XC = "LDA | GGA | meta-GGA | hybrid | hyper-GGA | unavailable | not processed"
+
+TABLE = f"""
+[nomad.datamodel.results]
+Results: The entry in short, for searches.
+  material: one Material: What it is about.
+  method: one Method: How it was computed.
+  properties: one Properties: What was found.
+Material: A material.
+  material_id: str: The same for entries about the same material.
+  material_name: str: A name that people use.
+  structural_type: enum 1D | 2D | atom | bulk | molecule / cluster | surface | unavailable | not processed \
+= "not processed": What kind of structure it has.
+  dimensionality: enum 0D | 1D | 2D | 3D: In how many directions it goes on.
+{_FORMULAS}\
+  symmetry: one Symmetry: Its symmetry.
+  topology: many System: The system and its parts.
+ElementalComposition: The share of one element.
+  element: enum @symbols: Its symbol.
+  atomic_fraction: float64: Its share of the atoms.
+  mass_fraction: float64: Its share of the mass.
+  mass: float64 in kilogram: The mass of one atom.
+Symmetry: The symmetry of a crystal.
+  bravais_lattice: enum aP | cF | cI | cP | hP | hR | mP | mS | oF | oI | oP | oS | tI | tP: The lattice.
+  crystal_system: enum cubic | hexagonal | monoclinic | orthorhombic | tetragonal | triclinic | trigonal: \
+The crystal system.
+  hall_number: int32: Number of the setting.
+  hall_symbol: str: Symbol of the setting.
+  point_group: str: The point group.
+  space_group_number: int32: Number of the space group.
+  space_group_symbol: str: Symbol of the space group.
+  prototype_formula: str: Formula of the prototype.
+  strukturbericht_designation: str: Name of the structure in the Strukturbericht.
+System: The system, or a part of it.
+  system_id: str: Its path in the results.
+  label: str: What to call it.
+  method: enum parser | user | matid | porosity: What found it.
+  description: str: What it is.
+  material_id: str: The material that it is of.
+  structural_type: enum 1D | 2D | active orbitals | atom | bulk | group | molecule | molecule / cluster | monomer \
+| surface | unavailable | not processed: What kind of structure it has.
+  dimensionality: enum 0D | 1D | 2D | 3D: In how many directions it goes on.
+{_FORMULAS}\
+  parent_system: str: What it is a part of.
+  child_systems: str[*]: Its parts.
+  atomic_fraction: float64: Its share of the parent's atoms.
+  mass_fraction: float64: Its share of the parent's mass.
+  atoms_ref: Reference runschema.system.Atoms: Its atoms.
+  n_atoms: int32: How many atoms.
+  indices: int64[*,*]: Which of the parent's atoms are its.
+  void_fraction: float64: The empty share of its volume.
+  system_relation: one Relation: How it belongs to the parent.
+  cell: one Cell: Its cell.
+Relation: How one system belongs to another.
+  type: enum root | subsystem | group | primitive_cell | conventional_cell: In which way.
+Cell: Edges and angles of a cell.
+  a: float64 in meter: Length of the first edge.
+  b: float64 in meter: Length of the second edge.
+  c: float64 in meter: Length of the third edge.
+  alpha: float64 in radian: Angle between the second and the third edge.
+  beta: float64 in radian: Angle between the first and the third edge.
+  gamma: float64 in radian: Angle between the first and the second edge.
+  volume: float64 in meter ** 3: Its volume.
+  atomic_density: float64 in 1 / meter ** 3: Atoms by volume.
+  mass_density: float64 in kilogram / meter ** 3: Mass by volume.
+Method: How something was computed or measured.
+  method_id: str: The same for equal methods.
+  method_name: enum BSE | CoreHole | DFT | DMFT | EELS | GW | NMR | TB | XPS | XRD | kMC | quantum cms \
+| unavailable: The method.
+  workflow_name: str: What was done with it.
+  simulation: one Simulation: How it was computed.
+Simulation: How something was computed.
+  program_name: str = "not processed": The program.
+  program_version: str = "not processed": Its version.
+  dft: one DFT: How density functional theory was used.
+  precision: one Precision: How fine it was.
+DFT: How density functional theory was used.
+  basis_set_type: enum (L)APW+lo | gaussians | numeric AOs | plane waves | psinc functions | real-space grid \
+| unavailable | not processed = "unavailable": What the wave functions are made of.
+  core_electron_treatment: enum full all electron | all electron frozen core | pseudopotential | unavailable \
+= "unavailable": What was done with the core electrons.
+  spin_polarized: bool: Whether the spins were told apart.
+  scf_threshold_energy_change: float64 in joule: Below which change of the energy it had converged.
+  jacobs_ladder: enum {_XC} = "not processed": The functional's rung on Jacob's ladder.
+  xc_functional_type: enum {_XC} = "not processed": The same in other words.
+  xc_functional_names: str[*] = []: Names of the functionals, as libxc has them.
+Precision: How fine a computation was.
+  k_line_density: float64 in meter: Points by length of the reciprocal cell.
+  basis_set: enum (L)APW | (L)APW+lo | APW | APW+lo | LAPW | LAPW+lo | atom-centered orbitals \
+| gaussians + plane waves | plane waves | real-space grid | support functions | unavailable | not processed \
+= "unavailable": What the wave functions are made of.
+  planewave_cutoff: float64 in joule: Energy of the highest plane wave.
+Properties: What was found.
+  n_calculations: int32: How many calculations there are.
+  available_properties: str[0..] = []: Names of the properties that there are.
+  electronic: one ElectronicProperties: Of the electrons.
+  geometry_optimization: one GeometryOptimization: How the geometry was optimised.
+ElectronicProperties: Properties of the electrons.
+  band_gap: many BandGap: Gaps of the bands.
+  band_structure_electronic: many BandStructureElectronic: Bands.
+BandStructure: Bands.
+  label: str: What to call them.
+  segment: Reference[*] runschema.calculation.BandEnergies: Energies along the parts of the path.
+  path_standard: str: The convention for the path.
+BandStructureElectronic(BandStructure): Bands of electrons.
+  spin_polarized: bool: Whether the spins are told apart.
+  energy_fermi: float64 in joule: The Fermi energy.
+  band_gap: many BandGapDeprecated: Gaps, one for each spin.
+BandGapDeprecated(nomad.datamodel.metainfo.common.PropertySection): A gap between bands.
+  index: int32: The spin that it is of.
+  value: float64 in joule: How wide it is.
+  type: enum direct | indirect: Whether it is between states of one momentum.
+  energy_highest_occupied: float64 in joule: Where it begins.
+  energy_lowest_unoccupied: float64 in joule: Where it ends.
+BandGap(BandGapDeprecated): A gap between bands.
+GeometryOptimization: How the geometry was optimised.
+  trajectory: Reference[0..] runschema.calculation.Calculation: The steps.
+  system_optimized: Reference runschema.system.System: What was reached.
+  energies: QuantityReference simulationworkflowschema.geometry_optimization.GeometryOptimizationResults: \
+The energy of each step.
+  type: str: What was free to move.
+  convergence_tolerance_energy_difference: float64 in joule: The change of energy that was aimed at.
+  convergence_tolerance_force_maximum: float64 in newton: The force that was aimed at.
+  final_force_maximum: float64 in newton: The largest force at the end.
+  final_energy_difference: float64 in joule: The last change of energy.
+  final_displacement_maximum: float64 in meter: The last change of a position.
+
+[nomad.datamodel.metainfo.common]
+PropertySection: What sections of properties inherit from.
+"""
