@@ -27,6 +27,7 @@ class Peer:
 
     process: "subprocess.Popen[str]"
     numbers: Iterator[int] = field(default_factory=count)
+    error = PeerError
 
     def query(self, url: str, **arguments: Any) -> "PeerQuery":
         """nomad-lab's ArchiveQuery, made with these arguments."""
