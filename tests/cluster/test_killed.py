@@ -70,6 +70,8 @@ def segments_asked(log, segments):
     """Numbers of the segments that requests of a log belong to."""
     found = set()
     for request in log:
+        if request.body is None:
+            continue  # It asks for the schema.
         query = request.body["query"]
         ids = query.get("entry_id:any")
         for number, (after, upto) in enumerate(segments):
