@@ -161,9 +161,37 @@ def test_typed_archives_hold_the_same_values(peer, ours, recorded):
     assert [known(archive) for archive in own] == [known(archive) for archive in typed]
 
 
+@pytest.mark.xfail(
+    strict=True, reason="generated archives hold basis sets and derived values that no NOMAD sends"
+)
+def test_generated_archives_are_such_as_nomad_lab_reads(peer, generated):
+    """Its typed results keep all that they hold, as they do of real ones."""
+    theirs = peer.query(generated, results_max=60)
+    theirs.fetch()
+    plain = theirs.download(60, as_plain_dict=True)
+    theirs.clear()
+    theirs.fetch()
+    assert [known(archive) for archive in theirs.download()] == [known(archive) for archive in plain]
+
+
 def known(value: Any) -> Any:
     """What of an archive nomad-lab's typed results keep."""
     if isinstance(value, dict):
         kept = {k: known(v) for k, v in value.items() if not k.startswith("x_") and k != "m_ref_archives"}
         return {k: v for k, v in kept.items() if v is not None}
     return [known(item) for item in value] if isinstance(value, list) else value
+
+
+def test_an_entry_without_archive_costs_no_other(peer, ours, recorded):
+    """nomad-lab matches answers by position: its typed download fails for a page that lacks one, and forgets the rest."""
+    theirs, mine = peer.query(recorded), ours(recorded)
+    listed = mine.fetch()
+    assert theirs.fetch() == listed
+    with pytest.raises(peer.error, match="IndexError"):
+        theirs.download()
+    delivered = mine.download()
+    absent = {entry.entry_id for entry in recorded.corpus.entries if not entry.has_archive}
+    assert {entry_id for entry_id, _ in mine.missing} <= absent
+    assert mine.missing
+    assert len(delivered) == listed - len(mine.missing)
+    assert mine.entry_list() == []
