@@ -56,38 +56,66 @@ class Delivery:
 async def count(client: Client, question: Question, segment: Segment, *, known: bool = True) -> int:
     """How many entries of a segment the query matches. One small request."""
     body = _listing_body(question, segment, {"page_size": 0})
-    answer = await client.post(LISTING, body, known=known)
+    answer = await client.post(LISTING, body, _is_listing, known=known)
     return int(answer.data["pagination"]["total"])
 
 
 async def list_page(client: Client, question: Question, segment: Segment, size: int) -> tuple[list[Ref], int]:
-    """The first `size` entries of a segment in id order, and the total in the segment."""
+    """The first `size` entries of a segment in id order, and the total in the segment.
+
+    A page that breaks the rules is asked for once more; twice is a ProtocolError.
+    """
     size = min(size, LARGEST_PAGE)
-    answer = await client.post(LISTING, _listing_body(question, segment, {"page_size": size}))
-    refs = sorted(Ref(row["entry_id"], row["upload_id"]) for row in answer.data["data"])
-    if wrong := [r for r in refs if r.entry_id not in segment] or _repeated(refs):
-        raise ProtocolError(
-            f"the server listed {wrong[0].entry_id} twice, or outside the segment {segment} that was asked for; "
-            f"going on could lose or repeat entries [{client.server.url}]"
-        )
-    pagination = answer.data["pagination"]
-    if size and not refs and pagination["total"]:
-        raise ProtocolError(
-            f"the server counts {pagination['total']} entries in {segment} and lists none of them: its list ended early "
-            f"[{client.server.url}]"
-        )
+    body = _listing_body(question, segment, {"page_size": size})
+    wrong = ""
+    for _ in range(2):
+        answer = await client.post(LISTING, body, _is_listing)
+        refs = sorted(Ref(row["entry_id"], row["upload_id"]) for row in answer.data["data"])
+        pagination = answer.data["pagination"]
+        wrong = _wrong_with(refs, pagination, segment, size)
+        if not wrong:
+            return refs, int(pagination["total"])
+    raise ProtocolError(
+        f"the server's list of the segment {segment} breaks its own rules: {wrong}. Going on could lose or repeat "
+        f"entries [{client.server.url}]"
+    )
+
+
+def _wrong_with(refs: list[Ref], pagination: dict[str, Any], segment: Segment, size: int) -> str:
+    """What is wrong with a listing page, in words; nothing when it is right."""
+    if strangers := [r.entry_id for r in refs if r.entry_id not in segment]:
+        return f"{strangers[0]} lies outside of what was asked for"
+    if twice := [a.entry_id for a, b in pairwise(refs) if a.entry_id == b.entry_id]:
+        return f"{twice[0]} is listed twice"
+    if len(refs) != min(size, pagination["total"]):
+        return f"it counts {pagination['total']} entries and lists {len(refs)} of them on a page of {size}"
     cursor = pagination.get("next_page_after_value")
-    if cursor is not None and (not refs or cursor != refs[-1].entry_id):
-        raise ProtocolError(
-            f"the server names the cursor {cursor!r} after a page of {segment} that ends at "
-            f"{refs[-1].entry_id if refs else segment.after!r}: a repeated cursor, or a dropped entry "
-            f"[{client.server.url}]"
-        )
-    return refs, int(pagination["total"])
+    if cursor is not None and cursor != refs[-1].entry_id:
+        return f"it names the cursor {cursor!r} after a page that ends at {refs[-1].entry_id}"
+    return ""
 
 
-def _repeated(refs: list[Ref]) -> list[Ref]:
-    return [a for a, b in pairwise(refs) if a.entry_id == b.entry_id]
+def _is_listing(data: Any) -> bool:
+    """Whether an answer has the shape of a listing."""
+    match data:
+        case {"pagination": {"total": int()}, "data": list(rows)}:
+            return all(isinstance(r, dict) and _text(r, "entry_id") and _text(r, "upload_id") for r in rows)
+    return False
+
+
+def _is_archives(data: Any) -> bool:
+    """Whether an answer has the shape of archives."""
+    match data:
+        case {"data": list(rows)}:
+            return all(
+                isinstance(r, dict) and _text(r, "entry_id") and isinstance(r.get("archive"), dict)
+                for r in rows
+            )
+    return False
+
+
+def _text(row: dict[str, Any], name: str) -> bool:
+    return isinstance(row.get(name), str)
 
 
 async def listing(
@@ -132,31 +160,36 @@ async def archives(
         yield await _once_more(client, question, absent[start : start + _MOST_AT_ONCE])
 
 
-async def _batch(client: Client, question: Question, batch: Sequence[Ref]) -> Delivery:
+async def _batch(
+    client: Client, question: Question, batch: Sequence[Ref], *, suspect: bool = False
+) -> Delivery:
     """One batch, divided as long as it fails, so that only the bad entry is lost."""
-    in_place = question.resolve_references
+    tree = question.required.request(in_place=question.resolve_references)
     parts = [list(batch[: len(batch) // 2]), list(batch[len(batch) // 2 :])]
     try:
-        return await _ask(client, question, batch, question.required.request(in_place=in_place))
+        return await _ask(client, question, batch, tree, suspect=suspect)
     except RemoteReferenceError:
         if len(batch) == 1:
             return await _in_pieces(client, question, batch[0])
         parts = await _apart(client, question, batch) or parts
     except ServerError as error:
+        if len(batch) == 1 or not suspect:
+            await _still_there(client, error)
         if len(batch) == 1:
             failure = Failure(*batch[0], error.status, error.reason, error.attempts)
             return Delivery(failures=[failure])
-        await _still_there(client, error)
+        suspect = True
     whole = Delivery()
-    for delivery in await asyncio.gather(*(_batch(client, question, part) for part in parts)):
+    for delivery in await asyncio.gather(*(_batch(client, question, p, suspect=suspect) for p in parts)):
         whole.add(delivery)
     return whole
 
 
 async def _still_there(client: Client, error: ServerError) -> None:
-    """Before a batch is halved: a server that answers nothing at all is down, and no entry's fault."""
+    """A server that answers nothing at all is down, and that is no entry's fault."""
     try:
-        await client.post(LISTING, {"owner": "public", "pagination": {"page_size": 0}})
+        body = {"owner": "public", "pagination": {"page_size": 0}}
+        await client.post(LISTING, body, _is_listing)
     except ServerError:
         raise error from None
 
@@ -206,7 +239,9 @@ async def _one(client: Client, question: Question, ref: Ref, tree: Any) -> dict[
     return delivery.archives[0][1] if delivery.archives else None
 
 
-async def _ask(client: Client, question: Question, batch: Sequence[Ref], tree: Any) -> Delivery:
+async def _ask(
+    client: Client, question: Question, batch: Sequence[Ref], tree: Any, *, suspect: bool = False
+) -> Delivery:
     """One archive request: what it answered, joined to what was asked by id."""
     asked = {ref.entry_id: ref for ref in batch}
     body = {
@@ -216,7 +251,7 @@ async def _ask(client: Client, question: Question, batch: Sequence[Ref], tree: A
         "required": tree,
     }
     try:
-        answer = await client.post(ARCHIVES, body, entries=len(batch))
+        answer = await client.post(ARCHIVES, body, _is_archives, entries=len(batch), suspect=suspect)
     except RefusedError as error:
         if error.status == 400 and _REMOTE in error.words:
             raise RemoteReferenceError(error.status, error.url, error.words) from error

@@ -15,7 +15,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -38,7 +38,7 @@ from ..pure.retry import (
     decide,
     parse_retry_after,
 )
-from ..pure.words import server_words
+from ..pure.words import decoded, server_words
 from .auth import Login, Tokens, check_safe
 
 T = TypeVar("T")
@@ -82,6 +82,18 @@ class Answer:
     """From sending to the last byte of the try that succeeded."""
 
 
+Check = Callable[[Any], bool]
+"""Whether a decoded answer has the shape that was asked for."""
+
+
+def _is_object(data: Any) -> bool:
+    return isinstance(data, dict)
+
+
+def _is_token(data: Any) -> bool:
+    return isinstance(data, dict) and isinstance(data.get("access_token"), str)
+
+
 @dataclass
 class Tally:
     """What a job has asked of the server so far; plain numbers, added up by the receipts."""
@@ -99,31 +111,46 @@ class Client:
         self.server = server
         self.tally = Tally()
 
-    async def post(self, path: str, body: Any, *, entries: int = 1, known: bool = True) -> Answer:
+    async def post(
+        self,
+        path: str,
+        body: Any,
+        expected: Check,
+        *,
+        entries: int = 1,
+        known: bool = True,
+        suspect: bool = False,
+    ) -> Answer:
         """The decoded 200 answer to `body`; retried as `pure.retry` decides.
 
+        `expected`: says whether an answer has the right shape; another one is as good as cut off.
         `entries`: how many entries the body asks for by name (more than one may be halved by the caller).
-        `known`: whether this server has ever answered; one that has not, and refuses, is a wrong url.
+        `known`: whether this server has ever answered; one that has not, and gives no such answer, is a wrong url.
+        `suspect`: whether the entries are part of a batch that failed.
 
         Raises RefusedError (the question is wrong), UnreachableError (nothing there), ServerError (kept failing).
         """
         send = {"data": orjson.dumps(body), "headers": {"Content-Type": "application/json"}}
-        return await self._logged_in("POST", path, send, entries=entries, known=known)
+        return await self._logged_in(
+            "POST", path, send, expected, entries=entries, known=known, suspect=suspect
+        )
 
     async def get(self, path: str) -> Answer:
         """The decoded 200 answer to a GET; otherwise like `post`."""
-        return await self._logged_in("GET", path, {})
+        return await self._logged_in("GET", path, {}, _is_object)
 
-    async def _logged_in(self, method: str, path: str, send: dict[str, Any], **how: Any) -> Answer:
+    async def _logged_in(
+        self, method: str, path: str, send: dict[str, Any], expected: Check, **how: Any
+    ) -> Answer:
         """One question, with the login's token where there is a login; a token that is not taken is replaced once."""
         login, tokens = self.server.login, _process().tokens
         if login is None:
-            return await self._asked(method, path, send, **how)
+            return await self._asked(method, path, send, expected, **how)
         for last in (False, True):
             token = await tokens.get(self.server.url, login, self._ask_for_token)
             headers = send.get("headers", {}) | {"Authorization": f"Bearer {token}"}
             try:
-                return await self._asked(method, path, send | {"headers": headers}, **how)
+                return await self._asked(method, path, send | {"headers": headers}, expected, **how)
             except RefusedError as error:
                 if error.status != 401 or not tokens.forget(self.server.url, login, token) or last:
                     raise
@@ -131,30 +158,42 @@ class Client:
 
     async def _ask_for_token(self, method: str, fields: dict[str, str]) -> Any:
         send = {"data" if method == "POST" else "params": fields}
-        return (await self._asked(method, "auth/token", send, known=False)).data
+        return (await self._asked(method, "auth/token", send, _is_token, known=False)).data
 
     async def _asked(
-        self, method: str, path: str, send: dict[str, Any], *, entries: int = 1, known: bool = True
+        self,
+        method: str,
+        path: str,
+        send: dict[str, Any],
+        expected: Check,
+        *,
+        entries: int = 1,
+        known: bool = True,
+        suspect: bool = False,
     ) -> Answer:
         url = f"{self.server.url}/{path}"
-        gate = _process().gate(self.server)
+        gate, policy = _process().gate(self.server), self.server.policy
         attempt = 0
         while True:
             attempt += 1
             async with gate.turn():
-                result = await self._try(method, url, send)
+                result = await self._try(method, url, send, expected)
             if isinstance(result, Answer):
                 return result
             outcome, words, cause = result
-            match decide(outcome, attempt, self.server.policy, entries=entries, jitter=random.random()):
-                case Wait(seconds, everyone) if known or outcome != Broken("refused"):
+            if not known and outcome in (Broken("refused"), Broken("undecodable")):
+                raise UnreachableError(f"no NOMAD server answers at {self.server.url}: {words}") from cause
+            match decide(outcome, attempt, policy, entries=entries, suspect=suspect, jitter=random.random()):
+                case Wait(seconds, everyone):
                     self.tally.retries += 1
                     if everyone:
                         gate.hold(seconds)
                     await asyncio.sleep(seconds)
-                case Refused() if isinstance(outcome, Status):
-                    raise RefusedError(outcome.code, url, words) from cause
-                case Halve() | GiveUp() | Wait() | Refused():
+                case Refused():
+                    raise RefusedError(
+                        outcome.code if isinstance(outcome, Status) else 0, url, words
+                    ) from cause
+                case Halve() | GiveUp():
                     if outcome == Broken("refused"):
                         raise UnreachableError(f"no server answers at {self.server.url}: {words}") from cause
                     code = outcome.code if isinstance(outcome, Status) else None
@@ -162,7 +201,7 @@ class Client:
                     raise ServerError(reason, url, status=code, attempts=attempt) from cause
 
     async def _try(
-        self, method: str, url: str, send: dict[str, Any]
+        self, method: str, url: str, send: dict[str, Any], expected: Check
     ) -> Answer | tuple[Outcome, str, Exception | None]:
         """One request: its answer, or what went wrong with the words to say so."""
         session = _process().session()
@@ -182,11 +221,14 @@ class Client:
                     moved = response.headers.get("Location")
                     words = f"moved to {moved}; use that url" if moved else server_words(body)
                     return Status(response.status, after), words, None
-                return Answer(orjson.loads(body), len(body), time.monotonic() - began)
+                data = decoded(body)
+                if not expected(data):
+                    raise ValueError(f"an answer of another shape: {server_words(body)}")
+                return Answer(data, len(body), time.monotonic() - began)
         except Exception as error:
             outcome = _outcome(error)
             self.tally.statuses[outcome.kind] += 1
-            return outcome, "" if outcome.kind != "refused" else str(error), error
+            return outcome, str(error) if outcome.kind in ("refused", "undecodable") else "", error
 
 
 def _outcome(error: Exception) -> Broken:
@@ -194,9 +236,11 @@ def _outcome(error: Exception) -> Broken:
     match error:
         case TimeoutError():
             return Broken("timeout")
-        case orjson.JSONDecodeError():
+        case aiohttp.InvalidURL():
+            return Broken("refused")
+        case ValueError():  # of the decoder, or of a check
             return Broken("undecodable")
-        case aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
+        case aiohttp.ClientConnectorError():
             return Broken("refused")
         case aiohttp.ClientPayloadError():
             return Broken("truncated")

@@ -97,17 +97,23 @@ def limited(outcome: Outcome) -> bool:
 
 
 def decide(
-    outcome: Outcome, attempt: int, policy: Policy, *, entries: int = 1, jitter: float = 1.0
+    outcome: Outcome,
+    attempt: int,
+    policy: Policy,
+    *,
+    entries: int = 1,
+    suspect: bool = False,
+    jitter: float = 1.0,
 ) -> Decision:
     """What to do after the `attempt`-th try (from 1) of one request ended in `outcome`.
 
     `entries` is how many the request asked for by name: more than one can be halved. A 500 or a timeout of such
-    a batch is halved after its second try, since waiting does not mend an entry. `jitter` in 0..1 shortens the
-    wait to between half and all of it.
+    a batch is halved after its second try, since waiting does not mend an entry; of a `suspect` one, which is part
+    of a batch that was halved, after its first. `jitter` in 0..1 shortens the wait to between half and all of it.
     """
     if not retried(outcome):
         return Refused()
-    if entries > 1 and attempt >= 2 and _of_the_batch(outcome):
+    if entries > 1 and attempt >= (1 if suspect else 2) and _of_the_batch(outcome):
         return Halve()
     if attempt > policy.retry * (_PATIENCE if limited(outcome) else 1):
         return Halve() if entries > 1 else GiveUp()

@@ -9,7 +9,10 @@ from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults, Rule, Status
 
 SCHEMA = "schemas/nomad.datamodel.datamodel.EntryArchive"
-REQUIRED = {"run": {"calculation[-1]": {"energy": {"total": "*"}}}, "results": {"material": {"n_elements": "*"}}}
+REQUIRED = {
+    "run": {"calculation[-1]": {"energy": {"total": "*"}}},
+    "results": {"material": {"n_elements": "*"}},
+}
 TOTAL = "run.0.calculation.0.energy.total.value"
 
 
@@ -20,7 +23,9 @@ def recorded(shared_data):
 
 
 def query_of(url, **options):
-    return ArchiveQuery(required=REQUIRED, url=str(url), **({"progress": False, "sleep_time": 0.01} | options))
+    return ArchiveQuery(
+        required=REQUIRED, url=str(url), **({"progress": False, "sleep_time": 0.01} | options)
+    )
 
 
 def test_the_schema_is_asked_for_once_for_all_archives(recorded):

@@ -10,7 +10,9 @@ from nomad_dask.testing.generate import PLAIN, generate
 
 REFERRED = {
     "workflow2": {
-        "results": {"calculation_result_ref": {"energy": "*", "system_ref": {"chemical_composition_reduced": "*"}}}
+        "results": {
+            "calculation_result_ref": {"energy": "*", "system_ref": {"chemical_composition_reduced": "*"}}
+        }
     }
 }
 GUIDE = "workflow2.results.calculation_result_ref"

@@ -14,6 +14,12 @@ from nomad_dask.pure.errors import RefusedError, ServerError, UnreachableError, 
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults, Reset, Rule, Stall, Status, Truncate
 
+
+def anything(data):
+    """Takes every answer."""
+    return True
+
+
 LIST = {"owner": "public", "pagination": {"page_size": 3}, "required": {"include": ["entry_id"]}}
 
 
@@ -35,7 +41,7 @@ LIST = {"owner": "public", "pagination": {"page_size": 3}, "required": {"include
 def test_faults_are_retried_until_the_answer_is_whole(served, client_of, action):
     served.faults = Faults([Rule(action, nth=(1, 2))])
     client = client_of(served, timeout=0.5)
-    answer = run(client.post("entries/query", LIST))
+    answer = run(client.post("entries/query", LIST, anything))
     assert len(answer.data["data"]) == 3
     assert (client.tally.requests, client.tally.retries) == (3, 2)
 
@@ -43,28 +49,28 @@ def test_faults_are_retried_until_the_answer_is_whole(served, client_of, action)
 def test_an_answer_that_is_no_json_is_retried(served, client_of):
     served.faults = Faults([Rule(Status(200, html=True), nth=(1,))])
     client = client_of(served)
-    assert run(client.post("entries/query", LIST)).data["pagination"]["total"] == 300
+    assert run(client.post("entries/query", LIST, anything)).data["pagination"]["total"] == 300
     assert client.tally.statuses == {"200": 2, "undecodable": 1}
 
 
 def test_a_server_that_keeps_failing_is_an_error_with_its_words(served, client_of):
     served.faults = Faults([Rule(Status(502, html=True))])
     with pytest.raises(ServerError, match="5 times.*502") as caught:
-        run(client_of(served).post("entries/query", LIST))
+        run(client_of(served).post("entries/query", LIST, anything))
     assert (caught.value.status, caught.value.attempts) == (502, 5)
 
 
 def test_the_users_error_raises_at_once_with_the_servers_words(served, client_of):
     client = client_of(served)
     with pytest.raises(RefusedError, match="nope is not a doc quantity") as caught:
-        run(client.post("entries/query", {"query": {"nope": 1}}))
+        run(client.post("entries/query", {"query": {"nope": 1}}, anything))
     assert caught.value.status == 422 and client.tally.requests == 1
 
 
 def test_nothing_at_the_url_is_said_at_once(client_of):
     client = client_of("http://127.0.0.1:1/api/v1")
-    with pytest.raises(UnreachableError, match=r"no server answers at http://127\.0\.0\.1:1/api/v1"):
-        run(client.post("entries/query", LIST, known=False))
+    with pytest.raises(UnreachableError, match=r"no NOMAD server answers at http://127\.0\.0\.1:1/api/v1"):
+        run(client.post("entries/query", LIST, anything, known=False))
     assert client.tally.requests == 1
 
 
@@ -97,7 +103,7 @@ def test_connections_are_reused(served, client_of):
     client = client_of(served, concurrency=2)
 
     async def ask_many():
-        await asyncio.gather(*(client.post("entries/query", LIST) for _ in range(40)))
+        await asyncio.gather(*(client.post("entries/query", LIST, anything) for _ in range(40)))
         idle = transport._process().session().connector._conns
         return sum(len(open_ones) for key, open_ones in idle.items() if f":{key.port}/" in served)
 
@@ -122,7 +128,9 @@ def test_concurrency_is_held_over_all_threads(client_of):
             now.__setitem__(0, now[0] - 1),
         )
         threads = [
-            threading.Thread(target=lambda: run(client_of(url, concurrency=3).post("entries/query", LIST)))
+            threading.Thread(
+                target=lambda: run(client_of(url, concurrency=3).post("entries/query", LIST, anything))
+            )
             for _ in range(24)
         ]
         for thread in threads:
@@ -137,7 +145,7 @@ def test_the_rate_is_held_retries_included(served, client_of):
     client = client_of(served, rate=100)
 
     async def ask_many():
-        await asyncio.gather(*(client.post("entries/query", LIST) for _ in range(20)))
+        await asyncio.gather(*(client.post("entries/query", LIST, anything) for _ in range(20)))
 
     began = time.monotonic()
     run(ask_many())
@@ -147,24 +155,24 @@ def test_the_rate_is_held_retries_included(served, client_of):
 
 def test_gzip_is_asked_for_and_understood(client_of):
     with serve(n_entries=50, gzip=True) as url:
-        answer = run(client_of(url).post("entries/query", LIST | {"pagination": {"page_size": 50}}))
+        answer = run(client_of(url).post("entries/query", LIST | {"pagination": {"page_size": 50}}, anything))
         assert len(answer.data["data"]) == 50
         assert answer.n_bytes > url.log.bytes > 0
 
 
 def test_it_works_inside_a_running_event_loop(archive, client_of):
     async def notebook_cell():
-        return run(client_of(archive).post("entries/query", LIST))
+        return run(client_of(archive).post("entries/query", LIST, anything))
 
     assert asyncio.run(notebook_cell()).data["pagination"]["total"] == 300
 
 
 def _in_child(url, client_of, answers):
-    answers.put((os.getpid(), len(run(client_of(url).post("entries/query", LIST)).data["data"])))
+    answers.put((os.getpid(), len(run(client_of(url).post("entries/query", LIST, anything)).data["data"])))
 
 
 def test_a_forked_child_starts_anew(archive, client_of):
-    run(client_of(archive).post("entries/query", LIST))
+    run(client_of(archive).post("entries/query", LIST, anything))
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
     child = context.Process(target=_in_child, args=(str(archive), client_of, answers))
@@ -174,5 +182,5 @@ def test_a_forked_child_starts_anew(archive, client_of):
     pid, rows = answers.get()
     assert pid != os.getpid() and rows == 3
     impatient = client_of(archive, timeout=3.0)
-    assert len(run(impatient.post("entries/query", LIST)).data["data"]) == 3
+    assert len(run(impatient.post("entries/query", LIST, anything)).data["data"]) == 3
     assert impatient.tally.requests == 1, "the child has taken the parent's loop down with it"
