@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from .archive import Archive
 from .dataframes import DtypeBackend, entries_to_dataframe
 from .edges.auth import login_of
+from .edges.loop import arun, run
 from .edges.pages import LARGEST_PAGE
 from .edges.store import Store
-from .edges.transport import Client, Server, arun, run
+from .edges.transport import Client, Server
 from .entrylist import Archived, EntryList, again_without_references, batch_of
 from .messages import Messages
 from .pure.errors import UserError

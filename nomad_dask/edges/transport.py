@@ -1,24 +1,20 @@
 """Owns HTTP: the only module that says `import aiohttp`.
 
-One event-loop thread, one session and one gate per server and limits, for the whole process, whatever the number
-of threads that ask; made when first needed, left behind after a fork. What to do about a fault is decided in
-`pure.retry`; here it is done.
+One session, and one gate per server and limits, for the whole process, whatever the number of threads that ask
+(see `loop`). What to do about a fault is decided in `pure.retry`; here it is done.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
-import os
 import random
 import re
-import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -40,8 +36,7 @@ from ..pure.retry import (
 )
 from ..pure.words import decoded, server_words
 from .auth import Login, Tokens, check_safe
-
-T = TypeVar("T")
+from .loop import process
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +138,7 @@ class Client:
         self, method: str, path: str, send: dict[str, Any], expected: Check, **how: Any
     ) -> Answer:
         """One question, with the login's token where there is a login; a token that is not taken is replaced once."""
-        login, tokens = self.server.login, _process().tokens
+        login, tokens = self.server.login, _tokens()
         if login is None:
             return await self._asked(method, path, send, expected, **how)
         for last in (False, True):
@@ -172,7 +167,7 @@ class Client:
         suspect: bool = False,
     ) -> Answer:
         url = f"{self.server.url}/{path}"
-        gate, policy = _process().gate(self.server), self.server.policy
+        gate, policy = _gate(self.server), self.server.policy
         attempt = 0
         while True:
             attempt += 1
@@ -204,7 +199,7 @@ class Client:
         self, method: str, url: str, send: dict[str, Any], expected: Check
     ) -> Answer | tuple[Outcome, str, Exception | None]:
         """One request: its answer, or what went wrong with the words to say so."""
-        session = _process().session()
+        session = _session()
         self.tally.requests += 1
         began = time.monotonic()
         timeout = aiohttp.ClientTimeout(total=self.server.limits.timeout, connect=30)
@@ -268,104 +263,23 @@ class _Gate:
         self._pace.hold(time.monotonic() + seconds)
 
 
-class _Process:
-    """The process's event-loop thread with what lives on it."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._session: aiohttp.ClientSession | None = None
-        self.tokens = Tokens()
-        self._gates: dict[tuple[str, Limits], _Gate] = {}
-        self.thread = threading.Thread(target=self.loop.run_forever, name="nomad-dask-http", daemon=True)
-        self.thread.start()
-
-    def session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
-            # Kept to gzip: it is what NOMAD's proxies offer, and needs no further package.
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                headers={"Accept": "application/json", "Accept-Encoding": "gzip"},
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._session
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    def gate(self, server: Server) -> _Gate:
-        key = (urlsplit(server.url).netloc, server.limits)
-        if key not in self._gates:
-            self._gates[key] = _Gate(server.limits)
-        return self._gates[key]
+def _session() -> aiohttp.ClientSession:
+    return process().kept("session", _new_session)
 
 
-_current: _Process | None = None
-_lock = threading.Lock()
+def _new_session() -> aiohttp.ClientSession:
+    # Kept to gzip: it is what NOMAD's proxies offer, and needs no further package.
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+        headers={"Accept": "application/json", "Accept-Encoding": "gzip"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
 
 
-def _process() -> _Process:
-    global _current
-    with _lock:
-        if _current is None:
-            _current = _Process()
-        return _current
+def _gate(server: Server) -> _Gate:
+    host = urlsplit(server.url).netloc
+    return process().kept(("gate", host, server.limits), lambda: _Gate(server.limits))
 
 
-_inherited: list[_Process | None] = []
-
-
-def _after_fork() -> None:
-    """A child has neither the thread nor a right to the parent's sockets: it starts anew.
-
-    The parent's loop is kept, unused: closing it here (as its finalizer would) takes the parent's wake-up pipe out of
-    the epoll instance that both share, and the parent sleeps on.
-    """
-    global _current, _lock
-    _inherited.append(_current)
-    _current, _lock = None, threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-@atexit.register
-def _close() -> None:
-    """Leave no open session behind at the interpreter's end."""
-    if _current is not None and _current.thread.is_alive():
-        run(_current.close())
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the loop thread and wait for it; also from inside another running event loop."""
-    future = asyncio.run_coroutine_threadsafe(work, _process().loop)
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
-
-
-async def arun(work: Coroutine[Any, Any, T]) -> T:
-    """Like `run`, for `await`: the caller's event loop goes on while the work is done on the loop thread."""
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, _process().loop))
-
-
-def iterate(items: AsyncIterator[T]) -> Iterator[T]:
-    """Items of an async generator, for a plain `for`; what it has under way goes on between the steps."""
-
-    async def step() -> tuple[T] | None:
-        try:
-            return (await anext(items),)
-        except StopAsyncIteration:
-            return None
-
-    async def close() -> None:
-        await items.aclose()  # type: ignore[attr-defined]
-
-    try:
-        while (item := run(step())) is not None:
-            yield item[0]
-    finally:
-        run(close())
+def _tokens() -> Tokens:
+    return process().kept("tokens", Tokens)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
-from ..edges.transport import Client, Server, run
+from ..edges.loop import run
+from ..edges.transport import Client, Server
 from ..pure.errors import RefusedError, ServerError
 from ..pure.sections import Definitions
 

@@ -12,9 +12,10 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..edges.loop import iterate
 from ..edges.pages import Delivery, archives, listing
 from ..edges.store import Store
-from ..edges.transport import Client, Server, iterate
+from ..edges.transport import Client, Server
 from ..pure.errors import DatasetError
 from ..pure.flatten import OnNew, Wide
 from ..pure.limits import BatchSize

@@ -100,7 +100,10 @@ BAD = {
         "unknown directive 'nope' at run.program",
     ),
     "unknown quantity": (["--query", '{"nope.nope": 1}'], "nope.nope is not a doc quantity"),
-    "no server": (["--url", "http://127.0.0.1:9/api/v1"], "no NOMAD server answers at http://127.0.0.1:9/api/v1"),
+    "no server": (
+        ["--url", "http://127.0.0.1:9/api/v1"],
+        "no NOMAD server answers at http://127.0.0.1:9/api/v1",
+    ),
     "no url": (["--url", "localhost"], "no url of a server: 'localhost'"),
     "not the base url": (["--url", "{root}/api/v2"], "ending in /api/v1"),
     "no scheduler": (["--scheduler", "tcp://127.0.0.1:9"], "no Dask scheduler answers at tcp://127.0.0.1:9"),

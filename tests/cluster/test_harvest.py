@@ -153,7 +153,9 @@ def test_a_folder_with_other_things_is_refused(served, tmp_path):
 
 
 def test_a_server_that_goes_down_leaves_true_receipts(served, cluster, tmp_path):
-    served.faults = Faults([Rule(Status(502), path="entries/query", match=lambda body: _asks_beyond(body, "V"))])
+    served.faults = Faults(
+        [Rule(Status(502), path="entries/query", match=lambda body: _asks_beyond(body, "V"))]
+    )
     query = query_of(served, retry=1)
     with pytest.raises(UnfinishedError, match="left to do.*run the same command again"):
         query.to_parquet(tmp_path / "h", client=cluster, npartitions=8)
@@ -223,7 +225,8 @@ def test_any_fsspec_url_will_do(served, cluster):
     """`memory://` lives in one process: the store alone, with a worker's function run here."""
     from dataclasses import replace
 
-    from nomad_dask.edges.transport import Client, Server, run
+    from nomad_dask.edges.loop import run
+    from nomad_dask.edges.transport import Client, Server
     from nomad_dask.pure.limits import Limits
     from nomad_dask.sides.planner import make_manifest
     from nomad_dask.sides.worker import Task, write_segment

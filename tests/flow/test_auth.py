@@ -7,7 +7,7 @@ import pytest
 from nomad_dask import ArchiveQuery
 from nomad_dask.edges import auth
 from nomad_dask.edges.auth import Credentials, Login, Tokens, credentials_of, login_of, remember
-from nomad_dask.edges.transport import run
+from nomad_dask.edges.loop import run
 from nomad_dask.pure.errors import RefusedError, UserError
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults, Rule, Status

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from nomad_dask.edges.loop import run
 from nomad_dask.edges.pages import listing
-from nomad_dask.edges.transport import run
 from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.segments import ALPHABET, Segment
 from nomad_dask.sides import planner

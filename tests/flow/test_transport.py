@@ -9,7 +9,8 @@ import time
 import pytest
 
 from nomad_dask.edges import transport
-from nomad_dask.edges.transport import Server, run
+from nomad_dask.edges.loop import run
+from nomad_dask.edges.transport import Server
 from nomad_dask.pure.errors import RefusedError, ServerError, UnreachableError, UserError
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults, Reset, Rule, Stall, Status, Truncate
@@ -104,7 +105,7 @@ def test_connections_are_reused(served, client_of):
 
     async def ask_many():
         await asyncio.gather(*(client.post("entries/query", LIST, anything) for _ in range(40)))
-        idle = transport._process().session().connector._conns
+        idle = transport._session().connector._conns
         return sum(len(open_ones) for key, open_ones in idle.items() if f":{key.port}/" in served)
 
     assert 1 <= run(ask_many()) <= 2
