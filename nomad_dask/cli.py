@@ -6,12 +6,15 @@ entries failed, 130 interrupted.
 
 from __future__ import annotations
 
+import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .jobs import options_of, tree_of
 from .pure.errors import DatasetError, NomadDaskError, UserError
 
 if TYPE_CHECKING:
@@ -41,6 +44,9 @@ PartitionSize = Annotated[int | None, typer.Option(help="Entries in each part.")
 Npartitions = Annotated[int | None, typer.Option(help="How many parts.")]
 Rate = Annotated[float, typer.Option(help="Requests a second over all workers; 0: no limit.")]
 Concurrency = Annotated[int, typer.Option(help="Requests under way at once over all workers.")]
+Retry = Annotated[int, typer.Option(help="Tries of a failing request after the first.")]
+SleepTime = Annotated[float, typer.Option(help="Seconds of the longest planned wait between two tries.")]
+Timeout = Annotated[float, typer.Option(help="Seconds for one request.")]
 BatchSizeOption = Annotated[
     int | None, typer.Option(help="Entries in one request. Default: found as it goes.")
 ]
@@ -101,6 +107,9 @@ def harvest(
     max_requests_per_second: Rate = 20.0,
     max_concurrency: Concurrency = 10,
     batch_size: BatchSizeOption = None,
+    retry: Retry = 4,
+    sleep_time: SleepTime = 4.0,
+    timeout: Timeout = 300.0,
     context: typer.Context = None,  # type: ignore[assignment]
 ) -> None:
     """Harvest a query into a Parquet dataset. The same command again goes on where it was stopped."""
@@ -108,12 +117,12 @@ def harvest(
     if job is not None:
         sources = {k: context.get_parameter_source(k) for k in options}
         given = {k for k, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
-        options |= {k: v for k, v in _job_file(job, set(options)).items() if k not in given}
+        options |= {k: v for k, v in options_of(job, options).items() if k not in given}
     if not options["out"]:
         raise UserError("harvest needs --out: the folder or url of the dataset")
     runs = {k: options.pop(k) for k in ("out", "partition_size", "npartitions", "workers", "scheduler")}
-    retry = options.pop("retry_failures")
-    _run_harvest(_query(**options), runs.pop("out"), retry_failures=retry, **runs)
+    runs["retry_failures"] = options.pop("retry_failures")
+    _run_harvest(_query(**options), runs.pop("out"), **runs)
 
 
 @app.command()
@@ -124,6 +133,9 @@ def resume(
     retry_failures: RetryFailures = False,
     max_requests_per_second: Rate = 20.0,
     max_concurrency: Concurrency = 10,
+    retry: Retry = 4,
+    sleep_time: SleepTime = 4.0,
+    timeout: Timeout = 300.0,
 ) -> None:
     """Go on with a dataset: the query and the plan are in its manifest."""
     manifest = _store(path).manifest()
@@ -133,6 +145,9 @@ def resume(
         **manifest.asked(),
         max_requests_per_second=max_requests_per_second,
         max_concurrency=max_concurrency,
+        retry=retry,
+        sleep_time=sleep_time,
+        timeout=timeout,
     )
     _run_harvest(
         asked,
@@ -211,7 +226,7 @@ def _run_harvest(asked: ArchiveQuery, out: str, **options: Any) -> None:
 
 
 def _code(report: Report) -> int:
-    return 3 if report.failed else 0 if report.complete else 1
+    return 3 if report.failed or report.short else 0 if report.complete else 1
 
 
 def _store(path: str) -> Store:
@@ -226,7 +241,7 @@ def _report(store: Store) -> Report:
     manifest = store.manifest()
     if manifest is None:
         raise DatasetError(f"{store.url} holds no dataset")
-    return Report.of(len(manifest.plan), manifest.plan.total, store.receipts().values())
+    return Report.of(manifest.plan, store.receipts(manifest.id).values())
 
 
 def _query(**options: Any) -> ArchiveQuery:
@@ -235,63 +250,17 @@ def _query(**options: Any) -> ArchiveQuery:
 
     for name in ("query", "required"):
         if name in options:
-            options[name] = _tree(options[name], f"--{name}")
-    if "max_requests_per_second" in options:
-        options["max_requests_per_second"] = options["max_requests_per_second"] or None
+            options[name] = tree_of(options[name], f"--{name}")
+    if options.get("max_requests_per_second") == 0:
+        options["max_requests_per_second"] = None
     options.setdefault("results_max", None)
     return ArchiveQuery(**options, progress=False)
 
 
-def _tree(given: Any, name: str) -> Any:
-    import orjson
-
-    if not isinstance(given, str) or given in ("*", "include", "include-resolved"):
-        return given
-    text = _file_text(Path(given[1:]), name) if given.startswith("@") else given
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        where = f" in {given[1:]}" if given.startswith("@") else ""
-        raise UserError(
-            f"{name}: malformed JSON{where}: {error.msg} at line {error.lineno} column {error.colno}"
-        ) from error
-
-
-def _file_text(path: Path, name: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{name}: cannot read {path}: {error}") from error
-
-
-def _job_file(path: Path, known: set[str]) -> dict[str, Any]:
-    """The options in a job file; query and required may be tables there."""
-    import tomllib
-
-    text = _file_text(path, "job file")
-    if path.suffix == ".toml":
-        try:
-            options = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise UserError(f"{path}: malformed TOML: {error}") from error
-    elif path.suffix == ".json":
-        options = _tree(text, str(path))
-    else:
-        raise UserError(f"{path}: a job file ends in .toml or .json")
-    if not isinstance(options, dict):
-        raise UserError(f"{path}: a job file is a table of options, not {type(options).__name__}")
-    options = {key.replace("-", "_"): value for key, value in options.items()}
-    for key in options:
-        if key not in known:
-            from .pure.paths import near
-
-            hint = ", ".join(near(key, sorted(known))) or ", ".join(sorted(known))
-            raise UserError(f"{path}: unknown option {key!r}; did you mean {hint}?")
-    return options
-
-
 def main() -> None:
     """The entry point: runs a command, and turns errors into one message and an exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
     try:
         app()
     except NomadDaskError as error:

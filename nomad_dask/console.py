@@ -88,6 +88,11 @@ def closing(report: Report, place: str) -> str:
         words += f"\n{report.n_more} values that the schema did not know are in the column _more"
     if report.failed:
         words += "\nwhat failed, and why, is in failures.parquet; the same command with --retry-failures asks again"
+    if report.short:
+        words += (
+            f"\n{report.short} entries of the plan were not listed when their turn came: withdrawn since, or another "
+            "login's"
+        )
     if report.done < report.segments:
         words += f"\n{report.segments - report.done} of {report.segments} segments are still to do: run the same command again"
     return words

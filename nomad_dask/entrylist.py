@@ -9,7 +9,7 @@ from typing import Any
 from .edges.pages import archives, list_page
 from .edges.transport import Client, Server
 from .messages import Messages
-from .pure.errors import EntriesFailedError
+from .pure.errors import EntriesFailedError, UserError
 from .pure.limits import BatchSize
 from .pure.manifest import Question
 from .pure.report import Failure, Ref
@@ -62,6 +62,7 @@ class EntryList:
 
     async def fetch(self, n: int = 0) -> int:
         """List at least `n` more entries in whole pages, or all up to the maximum; how many were added."""
+        _check(n)
         self._messages.say("Fetching remote uploads...")
         client, added = Client(self._server), 0
         while self._cursor is not None and (n <= 0 or added < n):
@@ -80,6 +81,7 @@ class EntryList:
 
     async def download(self, n: int = 0) -> list[Archived]:
         """The archives of the next `n` entries, or of all; fetches more where the list is too short."""
+        _check(n)
         found: list[Archived] = []
         tried = False
         while len(found) < n or not tried:
@@ -122,6 +124,11 @@ class EntryList:
             # What was not dealt with (the server is down, a wrong question, Ctrl-C) is the list's again, in its order.
             self._waiting.extendleft(reversed([ref for ref in left if ref.entry_id not in self._failing]))
         return [(ref, found[ref]) for ref in refs if ref in found]
+
+
+def _check(n: Any) -> None:
+    if not isinstance(n, int) or isinstance(n, bool) or n < 0:
+        raise UserError(f"n is how many entries, from 0 (all) up, not {n!r}")
 
 
 async def again_without_references(server: Server, question: Question, refs: list[Ref]) -> list[Archived]:

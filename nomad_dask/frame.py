@@ -68,7 +68,7 @@ def open_dataset(path: str | os.PathLike[str]) -> dd.DataFrame:
     store = Store.at(path)
     manifest = _manifest_of(store)
     meta = to_pandas(manifest.schema.to_arrow().empty_table())
-    full = [r for r in store.receipts().values() if r.rows]
+    full = [r for r in store.receipts(manifest.id).values() if r.rows]
     if not full:
         return dd.from_pandas(meta, npartitions=1)
     divisions = (*(str(r.first) for r in full), str(full[-1].last))

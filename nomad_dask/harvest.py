@@ -7,102 +7,30 @@ stopped.
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from .clusters import Cluster
 from .edges.store import Store
 from .edges.transport import Server
-from .logins import lend_login
-from .pure.errors import ServerError, UnfinishedError, UnreachableError, UserError
+from .logins import lent_login
+from .pure.errors import ServerError, StorageError, UnfinishedError, UnreachableError
 from .pure.manifest import Manifest
 from .pure.report import Receipt, Report
+from .pure.segments import Plan
 from .sides.worker import Task, write_segment
 
 if TYPE_CHECKING:
-    from distributed import Client as DaskClient
+    from distributed import Client
 
 Progress = Callable[[Report], None]
 _GIVE_UP_AFTER = 3
 """Segments that may fail as a whole, one after the other, before the harvest stops."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Where the tasks run: a cluster of local processes made for the job, or one that runs."""
-
-    workers: int | None = None
-    """Local worker processes; None: as many as cores, four at the most."""
-    scheduler: str | None = None
-    """Address of a running scheduler, such as `tcp://host:8786`; nothing is started then."""
-    threads_per_worker: int = 2
-    """Two segments a process: one waits for the network while the other is decoded."""
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and self.scheduler is not None:
-            raise UserError("give workers (a cluster of this machine) or scheduler (one that runs), not both")
-        if self.workers is not None and self.workers < 1:
-            raise UserError(f"workers must be 1 or more, not {self.workers}")
-
-    def check(self) -> None:
-        """Whether something listens at the scheduler's address: cheap, so that it can be asked before anything else."""
-        if self.scheduler is None:
-            return
-        parts = urlsplit(self.scheduler)
-        if parts.scheme not in ("tcp", "tls") or not parts.hostname or not parts.port:
-            raise UserError(
-                f"no address of a scheduler: {self.scheduler!r}; expected one like tcp://host:8786"
-            )
-        try:
-            socket.create_connection((parts.hostname, parts.port), timeout=10).close()
-        except OSError as error:
-            raise self._absent(error) from error
-
-    def _absent(self, error: Exception) -> UnreachableError:
-        return UnreachableError(
-            f"no Dask scheduler answers at {self.scheduler}: {error}; "
-            "start one with `dask scheduler`, or leave --scheduler out"
-        )
-
-    @contextmanager
-    def client(self) -> Iterator[DaskClient]:
-        """A Dask client for the job; a cluster that was started for it is stopped after it."""
-        from distributed import Client, LocalCluster
-
-        if self.scheduler is not None:
-            try:
-                client = Client(self.scheduler, timeout=10, set_as_default=False)
-            except (OSError, TimeoutError, ValueError) as error:
-                raise self._absent(error) from error
-            with client:
-                yield client
-            return
-        n = self.workers or min(4, os.cpu_count() or 1)
-        with (
-            LocalCluster(
-                n_workers=n,
-                threads_per_worker=self.threads_per_worker,
-                processes=True,
-                dashboard_address="localhost:0",
-                silence_logs=40,
-                preload=__name__,
-            ) as cluster,
-            Client(cluster, set_as_default=False) as client,
-        ):
-            yield client
-
-
-def dask_setup(worker: object) -> None:
-    """Dask calls this in each local worker: Ctrl-C in the terminal reaches them too, but is the client's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def harvest(
@@ -110,7 +38,7 @@ def harvest(
     manifest: Manifest,
     server: Server,
     *,
-    cluster: Cluster | DaskClient | None = None,
+    cluster: Cluster | Client | None = None,
     retry_failures: bool = False,
     progress: Progress | None = None,
 ) -> Report:
@@ -119,24 +47,38 @@ def harvest(
     The dataset's manifest must be in its place already. Returns the report; raises UnfinishedError when segments are
     left over because the server or workers kept failing, with what was done kept.
     """
-    plan = manifest.plan
-    receipts = store.receipts()
+    receipts = store.receipts(manifest.id)
     again = [n for n, r in receipts.items() if r.failures] if retry_failures else []
     first = Task(store, manifest.id, server, 0)
-    tasks = [replace(first, number=n) for n in range(len(plan)) if n not in receipts]
+    tasks = [replace(first, number=n) for n in range(len(manifest.plan)) if n not in receipts]
     tasks += [replace(first, number=n, retry_failures=True) for n in again]
-    try:
-        if tasks:
-            with _opened(cluster or Cluster()) as client:
-                lend_login(client, server.login)
-                _drive(client, tasks, receipts, plan.total, len(plan), progress)
-    finally:
+    if tasks:
+        store.open_for_writing()
+        try:
+            with _opened(cluster or Cluster()) as client, lent_login(client, server.login) as login:
+                tasks = [replace(task, server=replace(server, login=login)) for task in tasks]
+                _drive(client, tasks, receipts, manifest.plan, progress)
+        except BaseException:
+            with suppress(StorageError):  # the first error is the one to tell
+                store.write_failures(receipts.values())
+            raise
         store.write_failures(receipts.values())
-    return Report.of(len(plan), plan.total, receipts.values())
+    _prove(store, receipts, manifest.plan)
+    return Report.of(manifest.plan, receipts.values())
+
+
+def _prove(store: Store, receipts: dict[int, Receipt], plan: Plan) -> None:
+    """A dataset is complete when all of its parts lie there as they were written; anything else is said."""
+    sizes = store.part_sizes()
+    if gone := [n for n, receipt in receipts.items() if sizes.get(n) != receipt.part_bytes]:
+        raise UnfinishedError(
+            f"{len(gone)} of {len(plan)} parts of {store.url} are gone or changed, the first is number {gone[0]}: "
+            "run the same command again to write them anew"
+        )
 
 
 @contextmanager
-def _opened(cluster: Cluster | DaskClient) -> Iterator[DaskClient]:
+def _opened(cluster: Cluster | Client) -> Iterator[Client]:
     if isinstance(cluster, Cluster):
         with cluster.client() as client:
             yield client
@@ -145,16 +87,11 @@ def _opened(cluster: Cluster | DaskClient) -> Iterator[DaskClient]:
 
 
 def _drive(
-    client: DaskClient,
-    tasks: Sequence[Task],
-    receipts: dict[int, Receipt],
-    total: int,
-    segments: int,
-    progress: Progress | None,
+    client: Client, tasks: Sequence[Task], receipts: dict[int, Receipt], plan: Plan, progress: Progress | None
 ) -> None:
     """Run tasks, bringing `receipts` up to date as they finish; a segment that fails as a whole is left for later."""
     redone = {task.number for task in tasks}
-    report = Report.of(segments, total, (r for n, r in receipts.items() if n not in redone))
+    report = Report.of(plan, (r for n, r in receipts.items() if n not in redone))
     tell = progress or (lambda report: None)
     tell(report)
     began = time.monotonic()
@@ -166,7 +103,7 @@ def _drive(
     for task, outcome in _in_flight(client, tasks, window=2 * sum(threads)):
         if isinstance(outcome, Receipt):
             receipts[task.number] = outcome
-            report, in_a_row = report.plus(outcome), 0
+            report, in_a_row = report.plus(outcome, plan.exact_size(task.number)), 0
         elif _passes(outcome):
             left_over[task.number] = outcome
             in_a_row += 1
@@ -178,13 +115,13 @@ def _drive(
     if left_over:
         number, error = next(iter(left_over.items()))
         raise UnfinishedError(
-            f"{segments - report.done} of {segments} segments are left to do; segment {number} stopped with: {error}. "
+            f"{len(plan) - report.done} of {len(plan)} segments are left to do; segment {number} stopped with: {error}. "
             "Finished segments are kept: run the same command again to go on"
         ) from error
 
 
 def _in_flight(
-    client: DaskClient, tasks: Sequence[Task], window: int
+    client: Client, tasks: Sequence[Task], window: int
 ) -> Iterator[tuple[Task, Receipt | Exception]]:
     """Outcomes of tasks as they come, never more than `window` tasks with the scheduler; the rest is cancelled."""
     from distributed import Future, as_completed
@@ -217,14 +154,12 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, ServerError | UnreachableError | KilledWorker)
 
 
-def _threads_of_workers(client: DaskClient) -> list[int]:
+def _threads_of_workers(client: Client) -> list[int]:
     """Threads of each worker, once there is one; a cluster without any is an error, not an endless wait."""
     try:
         client.wait_for_workers(1, timeout=60)
     except TimeoutError as error:
         address = client.scheduler.address if client.scheduler else "the given address"
-        raise UnreachableError(
-            f"the scheduler at {address} has no workers; start some with `dask worker {address}`"
-        ) from error
+        raise UnreachableError(f"the scheduler at {address} has no workers; start some") from error
     info: dict[str, Any] = client.scheduler_info(n_workers=-1)
     return [worker["nthreads"] for worker in info["workers"].values()]

@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .edges.auth import Credentials, Login, credentials_of, remember
+from .edges.auth import Credentials, Login, credentials_of, forget, remember
 
 if TYPE_CHECKING:
     from distributed import Client, WorkerPlugin
 
 
-def lend_login(client: Client, login: Login | None) -> None:
-    """Give a cluster's workers, and those that join later, a login that this process has.
+@contextmanager
+def lent_login(client: Client, login: Login | None) -> Iterator[Login | None]:
+    """A cluster's workers, and those that join later, have this process's login for as long as the block runs.
 
-    The environment's is lent too: the workers of a running cluster may have another environment.
+    Under a name of this job alone, so that two people on one cluster do not get each other's. The environment's login
+    is lent too: the workers of a running cluster may have another environment.
     """
-    if login is not None:
-        client.register_plugin(_plugin(login, credentials_of(login)))
+    if login is None:
+        yield None
+        return
+    lent = Login(f"lent {uuid.uuid4().hex}")
+    name = f"nomad-dask login {lent.name}"
+    client.register_plugin(_plugin(lent, credentials_of(login)), name=name)
+    try:
+        yield lent
+    finally:
+        client.unregister_worker_plugin(name)
 
 
 def _plugin(login: Login, credentials: Credentials) -> WorkerPlugin:
     from distributed import WorkerPlugin
 
     class LoginPlugin(WorkerPlugin):
-        """Keeps one login in a worker's memory."""
-
-        name = f"nomad-dask login {login.name}"
+        """Keeps one login in a worker's memory, until it is taken away."""
 
         def setup(self, worker: object) -> None:
             remember(login, credentials)
+
+        def teardown(self, worker: object) -> None:
+            forget(login)
 
     return LoginPlugin()

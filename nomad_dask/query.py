@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, overload
+
+import orjson
 
 from .archive import Archive
 from .dataframes import DtypeBackend, entries_to_dataframe
@@ -98,13 +101,12 @@ class ArchiveQuery:
         _whole_number("max_concurrency", max_concurrency, 1, 10_000)
         if batch_size is not None:
             _whole_number("batch_size", batch_size, 1, LARGEST_PAGE)
-        if max_requests_per_second is not None and not max_requests_per_second > 0:
-            raise UserError(
-                f"max_requests_per_second must be above 0, or None, not {max_requests_per_second!r}"
-            )
-        if not timeout > 0:
-            raise UserError(f"timeout must be above 0 seconds, not {timeout!r}")
-        self.owner, self.query, self.after = owner, query or {}, after or ""
+        if max_requests_per_second is not None:
+            _positive("max_requests_per_second", max_requests_per_second, "or None")
+        _positive("timeout", timeout, "in seconds")
+        if not isinstance(owner, str) or not isinstance(after or "", str):
+            raise UserError(f"owner and after are texts, not {owner!r} and {after!r}")
+        self.owner, self.query, self.after = owner, _as_json(query or {}), after or ""
         self.required = parse(required)
         self.page_size, self.batch_size, self.progress = page_size, batch_size, progress
         self._cut = Cut(results_max=results_max, after=self.after)
@@ -304,11 +306,16 @@ class ArchiveQuery:
         the report after each segment. Read the data with `nomad_dask.open_dataset(path)`, or `path/data` with any
         reader of Parquet.
         """
-        from .harvest import Cluster, harvest
+        from .clusters import Cluster
+        from .harvest import harvest
 
         store, question = Store.at(path), self._question(resolve_references)
         cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)
         cluster = Cluster(workers, scheduler)
+        if store.in_memory and client is None:
+            raise UserError(
+                f"{store.url} lies in this process's memory, and the workers are others; give a folder"
+            )
         cluster.check()
         manifest = store.manifest()
         if manifest is None:
@@ -316,8 +323,14 @@ class ArchiveQuery:
             manifest = run(
                 make_manifest(client_side, question, cut, on_new=on_new, batch_size=self.batch_size)
             )
-            store.create(manifest)
-        manifest.must_match(identity(self.url, question, cut.after, cut.results_max), store.url)
+            manifest = store.create(manifest)
+        logged_in = self._server.login is not None
+        manifest.must_match(identity(self.url, question, cut.after, cut.results_max, logged_in), store.url)
+        if (partition_size or npartitions) and len(manifest.plan) != cut.segments(manifest.plan.total, None):
+            warnings.warn(
+                f"going on with the stored plan of {len(manifest.plan)} segments, whatever size is asked for now",
+                stacklevel=2,
+            )
         return harvest(
             store,
             manifest,
@@ -334,6 +347,20 @@ class ArchiveQuery:
         state = f"{self._list.fetched} fetched, {len(self._list.refs())} of them to download"
         most = "all" if self.results_max is None else f"at most {self.results_max}"
         return f"<ArchiveQuery {self.owner} {self.query} at {self.url}: {most} entries; {state}>"
+
+
+def _as_json(query: dict[str, Any]) -> dict[str, Any]:
+    """The query as it goes over the wire: a tuple is a list there, a date its text; so that it equals itself later."""
+    try:
+        plain: dict[str, Any] = orjson.loads(orjson.dumps(query))
+    except TypeError as error:
+        raise UserError(f"query holds what JSON cannot: {error}") from error
+    return plain
+
+
+def _positive(name: str, value: Any, note: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise UserError(f"{name} must be a number above 0 ({note}), not {value!r}")
 
 
 def _whole_number(name: str, value: Any, least: int, most: int) -> None:

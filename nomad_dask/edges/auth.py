@@ -73,6 +73,11 @@ def remember(login: Login, credentials: Credentials) -> None:
     _vault[login] = credentials
 
 
+def forget(login: Login) -> None:
+    """Drop secrets from this process's memory."""
+    _vault.pop(login, None)
+
+
 def credentials_of(login: Login) -> Credentials:
     """The secrets behind a name, in this process. UserError where there are none."""
     found = _vault.get(login) or _from_environment()
@@ -88,7 +93,7 @@ def _from_environment() -> Credentials | None:
     token, username, password = (os.environ.get(name) for name in (_TOKEN, _USER, _PASSWORD))
     if token:
         return Credentials(access_token=token)
-    return Credentials(username, password) if username and password else None
+    return Credentials(username, password or _from_keyring(username)) if username else None
 
 
 def _from_keyring(username: str) -> str:

@@ -15,9 +15,11 @@ object store; so a rerun overwrites and never duplicates.
 from __future__ import annotations
 
 import os
+import re
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import fsspec
@@ -26,7 +28,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..pure.errors import DatasetError, StorageError
+from ..pure.errors import DatasetError, StorageError, UserError
 from ..pure.manifest import Manifest
 from ..pure.report import Failure, Receipt, Ref
 
@@ -63,14 +65,35 @@ class Store:
         """Where the parts lie."""
         return f"{self.url}/data"
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether it lies in this process's memory alone, where no other process sees it."""
+        return self.url.startswith("memory://")
+
     def part(self, number: int) -> str:
         """The path or url of one part."""
         return f"{self.data}/part-{number:05d}.parquet"
 
-    def create(self, manifest: Manifest) -> None:
-        """Begin a dataset: its manifest, before any data."""
+    def create(self, manifest: Manifest) -> Manifest:
+        """Begin a dataset: its folders, and its manifest before any data. The manifest that stands.
+
+        Where another run began one at the same moment, that is the other's.
+        """
         tree = {"format": FORMAT} | manifest.to_json()
-        self._write("manifest.json", orjson.dumps(tree, option=orjson.OPT_INDENT_2))
+        content = orjson.dumps(tree, option=orjson.OPT_INDENT_2)
+        with self._writing("manifest.json") as (fs, root):
+            if _is_local(fs):
+                _make_folders(root)
+                _write_aside(root, "manifest.json", content, anew=True)
+            elif not fs.exists(f"{root}/manifest.json"):
+                fs.pipe_file(f"{root}/manifest.json", content)
+        return self.manifest() or manifest
+
+    def open_for_writing(self) -> None:
+        """Make sure of the folders of a dataset that is to go on: a copy may have come without the empty ones."""
+        with self._writing("data") as (fs, root):
+            if _is_local(fs):
+                _make_folders(root)
 
     def manifest(self) -> Manifest | None:
         """What the folder says it holds; None where there is no dataset yet. DatasetError where it is no dataset's."""
@@ -104,8 +127,8 @@ class Store:
                 f"{self.url} is no dataset and not empty (it holds {', '.join(strangers[:3])}); choose another folder"
             )
 
-    def write_part(self, table: pa.Table, receipt: Receipt) -> None:
-        """Write one part, then the receipt that makes it count. Overwrites an earlier try's."""
+    def write_part(self, table: pa.Table, receipt: Receipt) -> Receipt:
+        """Write one part, then the receipt that makes it count, which is returned. Overwrites an earlier try's."""
         buffer = pa.BufferOutputStream()
         pq.write_table(
             table,
@@ -114,8 +137,11 @@ class Store:
             row_group_size=max(1, min(len(table), 50_000)),
             write_statistics=True,
         )
-        self._write(f"data/part-{receipt.segment:05d}.parquet", buffer.getvalue())
+        part = buffer.getvalue()
+        receipt = replace(receipt, part_bytes=part.size)
+        self._write(f"data/part-{receipt.segment:05d}.parquet", part)
         self._write(f"segments/{receipt.segment:05d}.json", orjson.dumps(receipt.to_json()))
+        return receipt
 
     def read_part(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         """One part's table; with `columns` only those, and entry_id."""
@@ -124,19 +150,37 @@ class Store:
         with fs.open(f"{root}/data/part-{number:05d}.parquet", "rb") as file:
             return pq.ParquetFile(file).read(wanted)
 
-    def receipts(self, numbers: Iterable[int] | None = None) -> dict[int, Receipt]:
-        """The finished segments (or those named), by number. One listing, and one small read each."""
+    def receipts(self, manifest: str, numbers: Iterable[int] | None = None) -> dict[int, Receipt]:
+        """The finished segments (or those named) of one manifest, by number. Two listings, and one small read each.
+
+        A receipt that is unreadable, another manifest's, or whose part is gone or of another size, is none.
+        """
         fs, root = self._fs()
         try:
-            paths = [p for p in fs.ls(f"{root}/segments", detail=False) if p.endswith(".json")]
+            paths = [p for p in fs.ls(f"{root}/segments", detail=False, refresh=True) if p.endswith(".json")]
         except FileNotFoundError:
             return {}
         if numbers is not None:
             wanted = {f"{n:05d}.json" for n in numbers}
             paths = [p for p in paths if p.rsplit("/", 1)[-1] in wanted]
         raw = fs.cat(paths) if paths else {}
-        found = (Receipt.from_json(orjson.loads(content)) for content in raw.values())
-        return {receipt.segment: receipt for receipt in sorted(found, key=lambda r: r.segment)}
+        found = {receipt.segment: receipt for content in raw.values() if (receipt := _receipt(content))}
+        sizes = self.part_sizes()
+        return {
+            number: receipt
+            for number, receipt in sorted(found.items())
+            if receipt.dataset == manifest and sizes.get(number) == receipt.part_bytes
+        }
+
+    def part_sizes(self) -> dict[int, int]:
+        """The parts that are there, by number, with the sizes of their files. One listing."""
+        fs, root = self._fs()
+        try:
+            files = fs.ls(f"{root}/data", detail=True, refresh=True)
+        except FileNotFoundError:
+            return {}
+        found = ((re.search(r"part-(\d+)\.parquet$", file["name"]), file["size"]) for file in files)
+        return {int(name[1]): int(size) for name, size in found if name}
 
     def write_failures(self, receipts: Iterable[Receipt]) -> None:
         """Write failures.parquet from the receipts: entries that failed, and entries that have no archive."""
@@ -149,7 +193,14 @@ class Store:
         self._write("failures.parquet", buffer.getvalue())
 
     def _fs(self) -> tuple[Any, str]:
-        return fsspec.core.url_to_fs(self.url)
+        try:
+            return fsspec.core.url_to_fs(self.url)
+        except ImportError as error:
+            kind = self.url.split("://")[0]
+            hint = "pip install 'nomad-dask[s3]'" if kind == "s3" else str(error)
+            raise UserError(f"{self.url}: {kind}:// needs one more package: {hint}") from error
+        except ValueError as error:
+            raise UserError(f"{self.url}: no path, and no url that fsspec knows: {error}") from error
 
     def _read(self, name: str) -> bytes | None:
         fs, root = self._fs()
@@ -159,12 +210,23 @@ class Store:
             return None
 
     def _write(self, name: str, content: Any) -> None:
-        try:
-            fs, root = self._fs()
-            if "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
+        """Write a file of a dataset that was begun; one that was taken away meanwhile is not begun again."""
+        with self._writing(name) as (fs, root):
+            if _is_local(fs):
                 _write_aside(root, name, content)
-            else:
+            elif fs.exists(f"{root}/manifest.json"):
                 fs.pipe_file(f"{root}/{name}", bytes(content))
+            else:
+                raise FileNotFoundError(root)
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[tuple[Any, str]]:
+        try:
+            yield self._fs()
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"cannot write {self.url}/{name}: the dataset was taken away while it was written; begin it again"
+            ) from error
         except OSError as error:
             raise StorageError(
                 f"cannot write {self.url}/{name}: {error.strerror or error}; "
@@ -172,22 +234,54 @@ class Store:
             ) from error
 
 
-def _write_aside(root: str, name: str, content: Any) -> None:
-    """Whole or not at all: a temporary file on the same disk, flushed, then renamed over the name."""
-    target, aside = os.path.join(root, name), os.path.join(root, ".aside")
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    os.makedirs(aside, exist_ok=True)
-    temporary = os.path.join(aside, f"{os.path.basename(name)}.{os.getpid()}.{uuid.uuid4().hex}")
+def _is_local(fs: Any) -> bool:
+    return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+
+
+def _make_folders(root: str) -> None:
+    for folder in ("data", "segments", ".aside"):
+        os.makedirs(os.path.join(root, folder), exist_ok=True)
+
+
+def _write_aside(root: str, name: str, content: Any, *, anew: bool = False) -> None:
+    """Whole or not at all: a temporary file on the same disk, flushed, then renamed over the name.
+
+    With `anew` a file that is there already stays.
+    """
+    target = os.path.join(root, name)
+    temporary = os.path.join(root, ".aside", f"{os.path.basename(name)}.{os.getpid()}.{uuid.uuid4().hex}")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        if os.path.exists(temporary):
+        if anew:
+            with suppress(FileExistsError):
+                os.link(temporary, target)
+        else:
+            os.replace(temporary, target)
+        _flush_folder(os.path.dirname(target))
+    finally:
+        with suppress(FileNotFoundError):
             os.unlink(temporary)
-        raise
+
+
+def _flush_folder(folder: str) -> None:
+    """Make a rename last through a power cut, where the system can (POSIX)."""
+    with suppress(OSError, AttributeError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _receipt(content: bytes) -> Receipt | None:
+    """A receipt, or None where the file was cut off or is of another kind."""
+    try:
+        return Receipt.from_json(orjson.loads(content))
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
 
 
 def _failure_rows(missing: tuple[Ref, ...], failures: tuple[Failure, ...]) -> list[tuple[Any, ...]]:

@@ -23,10 +23,13 @@ class Question:
     resolve_references: bool = True
 
 
-def identity(url: str, question: Question, after: str, results_max: int | None) -> dict[str, Any]:
+def identity(
+    url: str, question: Question, after: str, results_max: int | None, logged_in: bool
+) -> dict[str, Any]:
     """What makes two jobs the same: all that decides which rows and columns come out, as plain JSON."""
     return {
         "url": url,
+        "logged_in": logged_in,
         "owner": question.owner,
         "query": question.query,
         "required": question.required.tree,
@@ -45,6 +48,8 @@ class Manifest:
     question: Question
     after: str
     results_max: int | None
+    logged_in: bool
+    """Whether the visitor was somebody: an anonymous one sees fewer entries. Who it was is not kept."""
     plan: Plan
     schema: Schema
     on_new: OnNew = "more"
@@ -55,11 +60,11 @@ class Manifest:
 
     def identity(self) -> dict[str, Any]:
         """What makes two jobs the same."""
-        return identity(self.url, self.question, self.after, self.results_max)
+        return identity(self.url, self.question, self.after, self.results_max, self.logged_in)
 
     def asked(self) -> dict[str, Any]:
         """The arguments of the query object that asks the same."""
-        return {k: v for k, v in self.identity().items() if k != "resolve_references"}
+        return {k: v for k, v in self.identity().items() if k not in ("resolve_references", "logged_in")}
 
     def must_match(self, other: dict[str, Any], place: str) -> None:
         """DatasetError, naming what differs, unless `other` is this manifest's identity."""
@@ -94,6 +99,7 @@ class Manifest:
             question,
             tree["after"],
             tree["results_max"],
+            tree["logged_in"],
             Plan.from_json(tree["plan"]),
             Schema.from_json(tree["schema"]),
             tree["on_new"],

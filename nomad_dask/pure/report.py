@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
+from .segments import Plan
+
 
 class Ref(NamedTuple):
     """An entry's two names, as listed."""
@@ -52,6 +54,10 @@ class Receipt:
     batch_sizes: tuple[int, ...] = ()
     finished: str = ""
     """When, in UTC (ISO 8601)."""
+    dataset: str = ""
+    """The id of the manifest that it belongs to."""
+    part_bytes: int = 0
+    """The size of the part's file: a part of another size is not the one that was written."""
 
     def joined(self, later: Receipt, ids: Sequence[str]) -> Receipt:
         """This receipt after a later try of its failed entries: rows are `ids` now, costs are those of both."""
@@ -111,6 +117,8 @@ class Report:
     rows: int = 0
     missing: int = 0
     failed: int = 0
+    short: int = 0
+    """Entries of an exact plan that the server did not list when their segments were read."""
     n_more: int = 0
     n_bytes: int = 0
     requests: int = 0
@@ -120,18 +128,20 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether every segment is done and no entry failed."""
-        return self.done == self.segments and not self.failed
+        """Whether every segment is done, and no entry failed or is short of an exact plan."""
+        return self.done == self.segments and not self.failed and not self.short
 
     @property
     def entries(self) -> int:
         """Entries dealt with so far: delivered, without archive, or failed."""
         return self.rows + self.failed
 
-    def plus(self, receipt: Receipt) -> Report:
-        """The report with one more receipt."""
+    def plus(self, receipt: Receipt, planned: int | None = None) -> Report:
+        """The report with one more receipt; `planned`: how many entries its segment holds, where that is exact."""
+        listed = receipt.rows + len(receipt.failures)
         return replace(
             self,
+            short=self.short + max(0, (planned or 0) - listed),
             done=self.done + 1,
             rows=self.rows + receipt.rows,
             missing=self.missing + len(receipt.missing),
@@ -143,9 +153,9 @@ class Report:
         )
 
     @classmethod
-    def of(cls, segments: int, total: int, receipts: Iterable[Receipt]) -> Report:
-        """The report of a plan's size and the receipts so far."""
-        report = cls(segments, total)
+    def of(cls, plan: Plan, receipts: Iterable[Receipt]) -> Report:
+        """The report of a plan and the receipts so far."""
+        report = cls(len(plan), plan.total)
         for receipt in receipts:
-            report = report.plus(receipt)
+            report = report.plus(receipt, plan.exact_size(receipt.segment))
         return report

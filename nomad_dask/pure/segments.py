@@ -170,6 +170,10 @@ class Plan:
     def __iter__(self) -> Iterator[Segment]:
         return iter(self.segments)
 
+    def exact_size(self, number: int) -> int | None:
+        """How many entries a segment holds, where that was counted; None where it is an estimate."""
+        return self.segments[number].size if self.exact else None
+
     def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON; `Plan.from_json` gives it back."""
         rows = [[s.after, s.upto, s.size] for s in self.segments]
@@ -184,5 +188,6 @@ class Plan:
     def __str__(self) -> str:
         sizes = [s.size for s in self.segments if s.size is not None]
         each = f", {min(sizes)} to {max(sizes)} entries each" if sizes else ""
-        about = "" if self.exact else "about "
-        return f"{about}{self.total} entries in {len(self)} segments{each if self.exact else each and ' (estimated)'}"
+        return (
+            f"{self.total} entries in {len(self)} segments{each if self.exact else each and ' (estimated)'}"
+        )

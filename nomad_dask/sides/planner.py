@@ -237,6 +237,7 @@ async def make_manifest(
         question=question,
         after=cut.after,
         results_max=cut.results_max,
+        logged_in=client.server.login is not None,
         plan=plan,
         schema=sample.schema,
         on_new=on_new,

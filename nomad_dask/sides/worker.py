@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import pairwise
@@ -139,13 +139,12 @@ def write_segment(task: Task) -> Receipt:
         table, receipt = _retried(task, job, segment)
     else:
         table, receipt = read_segment(job, segment, task.number)
-    task.store.write_part(table, receipt)
-    return receipt
+    return task.store.write_part(table, replace(receipt, dataset=task.manifest))
 
 
 def _retried(task: Task, job: Job, segment: Segment) -> tuple[pa.Table, Receipt]:
     """The part with the entries that failed before, where they come now; the receipt of both tries together."""
-    before = task.store.receipts([task.number])[task.number]
+    before = task.store.receipts(task.manifest, [task.number])[task.number]
     again = [Ref(f.entry_id, f.upload_id) for f in before.failures]
     late, receipt = read_entries(job, again, segment, task.number)
     # A run that was killed after its part and before its receipt has left rows of these entries in the part.

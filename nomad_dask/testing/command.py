@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,13 @@ def run(
         corpus = None if archives else generate(**generated, features=_shares(features))
     except ValueError as error:
         raise UserError(str(error)) from error
-    with serve(corpus, archives=archives, host=host, port=port, faults=misbehave, gzip=gzip) as url:
+    with ExitStack() as running:
+        try:
+            url = running.enter_context(
+                serve(corpus, archives=archives, host=host, port=port, faults=misbehave, gzip=gzip)
+            )
+        except (OSError, OverflowError, ValueError, KeyError) as error:
+            raise UserError(f"cannot serve {archives or 'generated archives'} at {host}:{port}: {error}") from error
         print(f"serving {url} (Ctrl-C stops)", flush=True)
         while True:
             time.sleep(3600)

@@ -105,7 +105,10 @@ def _load(path: Path) -> Json:
     try:
         tree = orjson.loads(data)
     except orjson.JSONDecodeError:
-        tree = json.loads(data)  # It also reads NaN, which archives that Python wrote may hold.
+        try:
+            tree = json.loads(data)  # It also reads NaN, which archives that Python wrote may hold.
+        except ValueError as error:
+            raise ValueError(f"{path} is no JSON: {error}") from error
     if "archive" in tree and "entry_id" in tree:
         return tree
     metadata = tree.get("metadata", {})

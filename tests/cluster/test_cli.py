@@ -107,6 +107,12 @@ BAD = {
     "no url": (["--url", "localhost"], "no url of a server: 'localhost'"),
     "not the base url": (["--url", "{root}/api/v2"], "ending in /api/v1"),
     "no scheduler": (["--scheduler", "tcp://127.0.0.1:9"], "no Dask scheduler answers at tcp://127.0.0.1:9"),
+    "a scheduler that is something else": (
+        ["--scheduler", "tcp://{host}"],
+        "no Dask scheduler answers at tcp://",
+    ),
+    "a place that nobody knows": (["--out", "foo://bar/x"], "no url that fsspec knows"),
+    "a place in memory": (["--out", "memory://x"], "memory"),
     "a scheduler that is no address": (["--scheduler", "nope"], "no address of a scheduler: 'nope'"),
     "negative results-max": (["--results-max", "-1"], "results_max must be a whole number from 0 up, not -1"),
     "both sizes": (
@@ -126,7 +132,8 @@ BAD = {
 def test_bad_input_is_exit_code_2_and_one_message_before_any_data(name, command, tmp_path):
     with serve(n_entries=20) as url:
         given, message = BAD[name]
-        given = [g.format(root=url.removesuffix("/api/v1")) if "{root}" in g else g for g in given]
+        root = url.removesuffix("/api/v1")
+        given = [g.replace("{root}", root).replace("{host}", root.removeprefix("http://")) for g in given]
         base = ["--url", url] if "--url" not in given else []
         done = command("harvest", *base, "--out", tmp_path / "h", *given, timeout=60, check=2)
         assert message in " ".join(done.stderr.split())
@@ -148,6 +155,45 @@ def test_an_unknown_key_in_a_job_file_is_named_with_the_near_one(command, tmp_pa
         "unknown option 'qurey'; did you mean query"
         in command("harvest", tmp_path / "job.toml", check=2).stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('workers = "1"', "workers must be a whole number, not '1'"),
+        ('max_requests_per_second = "x"', "max_requests_per_second must be a number"),
+        ("after = 5", "after must be a text, not 5"),
+        ("retry_failures = 1", "retry_failures must be true or false"),
+    ],
+)
+def test_options_of_a_job_file_are_checked(command, tmp_path, line, words):
+    (tmp_path / "job.toml").write_text(line)
+    assert words in command("harvest", tmp_path / "job.toml", "--out", tmp_path / "h", check=2).stderr
+
+
+def test_a_job_file_with_a_date_goes_on(url, command, tmp_path):
+    """What was asked equals itself when it is read back from the manifest."""
+    (tmp_path / "job.toml").write_text(
+        f'url = "{url}"\nout = "{tmp_path}/h"\nworkers = 1\nresults_max = 5\n'
+        "query = { entry_create_time = { gte = 2000-01-01T00:00:00Z } }\n"
+        'required = { metadata = { entry_id = "*" } }\n'
+    )
+    for _ in range(2):
+        command("harvest", tmp_path / "job.toml", check=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--archives", "nowhere"], "nowhere"),
+        (["--port", "99999"], "99999"),
+        (["--faults", "status=oops"], "status"),
+        (["--features", "{"], "features"),
+    ],
+)
+def test_serve_says_what_is_wrong(command, given, words):
+    done = command("serve", *given, check=2)
+    assert words in done.stderr and "Traceback" not in done.stderr
 
 
 def test_harvest_needs_a_place(url, command):

@@ -214,3 +214,56 @@ def test_without_resolving_references_stay_strings(archive, client_of, collect):
         for _, a in p.archives
     ]
     assert all(v is None or isinstance(v, str) for v in values) and any(values)
+
+
+class LoseTheMiddle:
+    """A listing page without its middle row; the total still counts it."""
+
+    def edit(self, answer):
+        rows = answer["data"]
+        return {**answer, "data": rows[: len(rows) // 2] + rows[len(rows) // 2 + 1 :]}
+
+
+@pytest.mark.parametrize("page_size", [7, 100, 10_000])
+def test_a_row_that_a_listing_drops_is_noticed(served, client_of, question, collect, page_size):
+    client = client_of(served)
+    served.faults = Faults([Rule(LoseTheMiddle(), path="entries/query", nth=(2,))])
+    assert len(everything(client, question, collect, page_size=100)) == 300, "once is asked again"
+    served.faults = Faults([Rule(LoseTheMiddle(), path="entries/query")])
+    with pytest.raises(ProtocolError, match="counts 300 entries and lists"):
+        everything(client, question, collect, page_size=page_size)
+
+
+@pytest.mark.parametrize(
+    "answer", [[1, 2], {"hello": 1}, {"data": [{}]}, {"data": None, "pagination": {}}, None, "x"]
+)
+def test_answers_of_another_shape_are_as_good_as_none(served, client_of, question, collect, answer):
+    class Other:
+        def edit(self, _):
+            return answer
+
+    client = client_of(served, retry=1)
+    refs = everything(client, question, collect)
+    served.faults = Faults([Rule(Other(), nth=(1,))])
+    assert len(everything(client, question, collect)) == 300
+    served.faults = Faults([Rule(Other(), nth=(1,), path=ARCHIVES)])
+    assert (
+        sum(len(p.archives) for p in collect(archives(client, question, refs[:5], BatchSize(), 2, []))) >= 4
+    )
+    served.faults = Faults([Rule(Other())])
+    with pytest.raises(ServerError, match="another shape"):
+        everything(client, question, collect)
+
+
+def test_integers_of_any_size_stay_whole(client_of):
+    from nomad_dask.pure.words import decoded
+
+    assert decoded(b'{"a": [1180591620717411303424, 18446744073709551615, -9223372036854775809]}')["a"] == [
+        2**70,
+        2**64 - 1,
+        -(2**63) - 1,
+    ]
+    assert decoded(b'{"x": 0.00012345678901234567, "n": 123456789012345678901}') == {
+        "x": 0.00012345678901234567,
+        "n": 123456789012345678901,
+    }

@@ -1,0 +1,82 @@
+"""Owns what a command is told in JSON and TOML: trees as text or files, and job files with options as keys."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from .pure.errors import UserError
+from .pure.paths import near
+
+
+def tree_of(given: Any, name: str) -> Any:
+    """The tree that JSON text, or `@file.json`, holds; what is a tree already stays. `name` is for the message."""
+    if not isinstance(given, str) or given in ("*", "include", "include-resolved"):
+        return given
+    text = _file_text(Path(given[1:]), name) if given.startswith("@") else given
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        where = f" in {given[1:]}" if given.startswith("@") else ""
+        raise UserError(
+            f"{name}: malformed JSON{where}: {error.msg} at line {error.lineno} column {error.colno}"
+        ) from error
+
+
+def _file_text(path: Path, name: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{name}: cannot read {path}: {error}") from error
+
+
+def options_of(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in a job file; query and required may be tables there."""
+    text = _file_text(path, "job file")
+    if path.suffix == ".toml":
+        try:
+            options = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise UserError(f"{path}: malformed TOML: {error}") from error
+    elif path.suffix == ".json":
+        options = tree_of(text, str(path))
+    else:
+        raise UserError(f"{path}: a job file ends in .toml or .json")
+    if not isinstance(options, dict):
+        raise UserError(f"{path}: a job file is a table of options, not {type(options).__name__}")
+    options = {key.replace("-", "_"): value for key, value in options.items()}
+    for key, value in options.items():
+        if key not in known:
+            hint = ", ".join(near(key, sorted(known))) or ", ".join(sorted(known))
+            raise UserError(f"{path}: unknown option {key!r}; did you mean {hint}?")
+        kind, words = next((k, w) for names, k, w in _KINDS if names is None or key in names)
+        if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind):
+            raise UserError(f"{path}: {key} must be {words}, not {value!r}")
+    return options
+
+
+_KINDS: tuple[tuple[frozenset[str] | None, Any, str], ...] = (
+    (
+        frozenset(
+            {
+                "results_max",
+                "partition_size",
+                "npartitions",
+                "workers",
+                "max_concurrency",
+                "batch_size",
+                "retry",
+            }
+        ),
+        (int,),
+        "a whole number",
+    ),
+    (frozenset({"max_requests_per_second", "sleep_time", "timeout"}), (int, float), "a number"),
+    (frozenset({"retry_failures"}), (bool,), "true or false"),
+    (frozenset({"query", "required"}), (str, dict, list), "a table, or JSON text"),
+    (None, (str,), "a text"),
+)
