@@ -81,6 +81,8 @@ def wide_table(
     for entry_id, upload_id, archive in entries:
         wide.append(entry_id, upload_id, archive)
     table = _without_idle(wide.finish())
+    if required.is_whole:
+        table = _with_values(table)
     if not keys:
         return table
     shown = selection.select(table.column_names[1:], keys, taken=(ENTRY_ID,))
@@ -109,6 +111,12 @@ def _schema(archives: list[Mapping[str, Any]], required: Required, definitions: 
     if definitions is None:
         return schema
     return described(schema, definitions, seen=seen_kinds(archives, required))
+
+
+def _with_values(table: pa.Table) -> pa.Table:
+    """The columns that hold a value anywhere. Where nothing is asked for by name, NOMAD's own frame has no others."""
+    rows = table.num_rows
+    return table.select([n for n in table.column_names if n == ENTRY_ID or table[n].null_count < rows])
 
 
 def _without_idle(table: pa.Table) -> pa.Table:
