@@ -39,7 +39,9 @@ def run(
                 serve(corpus, archives=archives, host=host, port=port, faults=misbehave, gzip=gzip)
             )
         except (OSError, OverflowError, ValueError, KeyError) as error:
-            raise UserError(f"cannot serve {archives or 'generated archives'} at {host}:{port}: {error}") from error
+            raise UserError(
+                f"cannot serve {archives or 'generated archives'} at {host}:{port}: {error}"
+            ) from error
         print(f"serving {url} (Ctrl-C stops)", flush=True)
         while True:
             time.sleep(3600)
