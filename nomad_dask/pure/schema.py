@@ -134,6 +134,11 @@ def infer(samples: Iterable[Mapping[str, Any]], required: Required) -> Schema:
     return Schema(tuple(_column(name, kind) for name, kind in kinds))
 
 
+def is_json(field: pa.Field) -> bool:
+    """True where a field's cells are JSON text."""
+    return bool(field.metadata) and field.metadata.get(_JSON_MARK) == b"true"
+
+
 def _column(name: str, kind: str) -> Column:
     return Column(name, types.STRING, json=True) if kind == types.JSON else Column(name, kind)
 

@@ -285,14 +285,14 @@ def _inferred(archives: list[Mapping[str, Any]], way: Way, definitions: Definiti
     repeating = crossed | way.sliced
     values = infer((part for _, part in found), way.required)
     if definitions is not None:
-        repeating |= {place for place, name in enumerate(way.sections) if _repeats(definitions.find(name))}
+        repeating |= {place for place, name in enumerate(way.sections) if repeats(definitions.find(name))}
         seen = seen_kinds((part for _, part in found), way.required)
         values = described(values, definitions, seen=seen)
     levels = tuple(name for place, name in enumerate(way.sections) if place in repeating)
     return TableSchema(way.path, way.name, levels, values)
 
 
-def _repeats(member: Member | None) -> bool:
+def repeats(member: Member | None) -> bool:
     """True for a repeating section, and for a list of references, in whose places sections may stand."""
     if isinstance(member, SubSection):
         return member.repeats

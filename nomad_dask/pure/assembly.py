@@ -1,0 +1,362 @@
+"""Owns how JSON values become nested Arrow arrays: one key of all dicts of a block at once, checked in bulk (SPEC 7).
+
+All dicts that stand at one place of a shape, over all rows of a block, are one vector. Each key is taken out of all of
+them by one loop, and Arrow converts what it gave. Arrow's own inference is strict where its conversion is not: it
+tells text from numbers and sections from both; only a bool among floats passes, and is looked for where a 0 or a 1 is.
+Keys that no field has, and nulls that are there, are found by counting: then a dict has more keys than were used.
+
+Where something stands is reckoned back from its place in the vectors, for what does not fit only.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from nomad_dask.pure import types
+from nomad_dask.pure.shapes import Cells, Shape, Struct
+
+Tell = Callable[[int, tuple[str, ...], Any, bool], None]
+"""Takes the row, keys and value of what does not fit, and whether it is outside the schema (a null is not)."""
+
+ABSENT: Any = object()
+_EMPTY: dict[str, Any] = {}
+_NONE = type(None)
+
+
+class Place:
+    """Where the values of one vector stand: under a key of the dicts above, or in the lists above."""
+
+    __slots__ = ("_above", "_key", "_picks", "_starts", "_tell", "n_odd")
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._above: Place | None = None
+        self._key: str | None = None
+        self._picks: Sequence[int] | None = None
+        self._starts: Sequence[int] | None = None
+        self.n_odd = 0
+
+    def under(self, key: str) -> Place:
+        """What stands under a key of each."""
+        below = self._below()
+        below._key = key
+        return below
+
+    def picked(self, picks: Sequence[int]) -> Place:
+        """Some of them, by their positions."""
+        below = self._below()
+        below._picks = picks
+        return below
+
+    def items(self, starts: Sequence[int]) -> Place:
+        """The items of each, which begin at these positions."""
+        below = self._below()
+        below._starts = starts
+        return below
+
+    def odd(self, position: int, value: Any, *, is_new: bool = True) -> None:
+        """Tell of a value that does not fit."""
+        self.n_odd += 1
+        row, keys = self._find(position)
+        self._tell(row, keys, value, is_new)
+
+    def only(self, kind: type, values: list[Any]) -> list[Any]:
+        """The values of a class, null for the others, which are told of."""
+        for position, value in enumerate(values):
+            if type(value) is not kind and value is not None:
+                self.odd(position, value)
+        return [value if type(value) is kind else None for value in values]
+
+    def _below(self) -> Place:
+        below = Place(self._tell)
+        below._above = self
+        return below
+
+    def _find(self, position: int) -> tuple[int, tuple[str, ...]]:
+        keys = []
+        place = self
+        while place._above is not None:
+            if place._key is not None:
+                keys.append(place._key)
+            elif place._picks is not None:
+                position = place._picks[position]
+            elif place._starts is not None:
+                number = bisect_right(place._starts, position) - 1
+                keys.append(str(position - place._starts[number]))
+                position = number
+            place = place._above
+        return position, tuple(reversed(keys))
+
+
+class Assembler(Protocol):
+    """Turns a vector of JSON values into an array of the same length."""
+
+    absent: Any
+    """What stands in the vector for "not there": None, where a null that is there is told of by who knows it."""
+
+    def build(self, values: list[Any], place: Place) -> pa.Array:
+        """The array. What does not fit is null in it, and told of."""
+
+
+def assembler(shape: Shape, arrow: pa.DataType) -> Assembler:
+    """The assembler of a shape that has this Arrow type."""
+    if isinstance(shape, Cells):
+        return Texts() if shape.type == types.JSON else _Cells(shape.type)
+    if isinstance(shape, Struct):
+        return _Structs(shape, arrow)
+    return Lists(assembler(shape.item, arrow.value_type), arrow)
+
+
+class Texts:
+    """JSON text. A null that is there is the text `null`."""
+
+    absent = ABSENT
+
+    def build(self, values: list[Any], place: Place) -> pa.Array:
+        """Every value has a text."""
+        return pa.array([None if v is ABSENT else types.dumps(v) for v in values], pa.string())
+
+
+class _Cells:
+    """Scalars, and lists of them."""
+
+    absent = None
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._arrow = types.to_arrow(kind)
+        self._is_float = kind.replace("list<", "").rstrip(">") == types.FLOAT
+
+    def build(self, values: list[Any], place: Place) -> pa.Array:
+        found = self._in_bulk(values)
+        return self._one_by_one(values, place) if found is None else found
+
+    def _in_bulk(self, values: list[Any]) -> pa.Array | None:
+        try:
+            found = pa.array(values)
+            if found.type != self._arrow:
+                if pa.types.is_null(found.type):
+                    return pa.nulls(len(values), self._arrow)
+                if not _meets(found.type, self._arrow):
+                    return None
+                # The safe cast refuses integers that a float does not hold exactly.
+                found = found.cast(self._arrow)
+        except (ValueError, TypeError, OverflowError):
+            return None
+        return None if self._is_float and _may_hold_bools(found) and _holds_bools(values) else found
+
+    def _one_by_one(self, values: list[Any], place: Place) -> pa.Array:
+        kept = []
+        for position, value in enumerate(values):
+            fits = value is None or (
+                types.fits(value, self._kind) and (not self._is_float or _is_exact(value))
+            )
+            kept.append(value if fits else None)
+            if not fits:
+                place.odd(position, value)
+        try:
+            return pa.array(kept, self._arrow)
+        except UnicodeEncodeError:
+            # Lone surrogates are no text for Arrow.
+            for position, value in enumerate(kept):
+                if not _is_text(value):
+                    kept[position] = None
+                    place.odd(position, value)
+            return pa.array(kept, self._arrow)
+
+
+class _Structs:
+    """Dicts."""
+
+    absent = None
+
+    def __init__(self, shape: Struct, arrow: pa.StructType) -> None:
+        self._type = arrow
+        self._fields = [*arrow]
+        self._below = [
+            (key, assembler(below, field.type))
+            for (key, below), field in zip(shape.fields, arrow, strict=True)
+        ]
+        self._is_text = {key: below.absent is ABSENT for key, below in self._below}
+
+    def build(self, values: list[Any], place: Place) -> pa.Array:
+        classes = set(map(type, values))
+        if classes == {dict}:
+            return self._all(values, place)
+        if not classes <= {dict, _NONE}:
+            values = place.only(dict, values)
+        picks = [position for position, value in enumerate(values) if value is not None]
+        if not picks:
+            return pa.nulls(len(values), self._type)
+        cells = self._all([values[position] for position in picks], place.picked(picks))
+        order = np.zeros(len(values), np.int64)
+        order[picks] = np.arange(len(picks))
+        mask = np.ones(len(values), np.bool_)
+        mask[picks] = False
+        return cells.take(pa.array(order, mask=mask))
+
+    def _all(self, sections: list[dict[str, Any]], place: Place) -> pa.Array:
+        cells = []
+        used = 0
+        for key, below in self._below:
+            absent, under = below.absent, place.under(key)
+            found = below.build([section.get(key, absent) for section in sections], under)
+            used += len(found) - found.null_count + under.n_odd
+            cells.append(found)
+        if used != sum(map(len, sections)):
+            self._tell_strays(sections, place)
+        return pa.StructArray.from_arrays(cells, fields=self._fields)
+
+    def _tell_strays(self, sections: list[dict[str, Any]], place: Place) -> None:
+        for position, section in enumerate(sections):
+            for key, value in section.items():
+                is_text = self._is_text.get(key)
+                if is_text is None or (value is None and not is_text):
+                    place.under(key).odd(position, value, is_new=is_text is None and value is not None)
+
+
+class Lists:
+    """Lists of what another assembler takes."""
+
+    absent = None
+
+    def __init__(self, item: Assembler, arrow: pa.DataType) -> None:
+        self._item = item
+        self._arrow = arrow
+
+    def build(self, values: list[Any], place: Place) -> pa.Array:
+        """A null in a list is a null in it."""
+        classes = set(map(type, values))
+        if not classes <= {list, _NONE}:
+            values = place.only(list, values)
+        lengths = [0 if value is None else len(value) for value in values]
+        starts = np.zeros(len(values) + 1, np.int32)
+        np.cumsum(lengths, out=starts[1:])
+        items = list(chain.from_iterable(filter(None, values)))
+        cells = self._item.build(items, place.items(starts.tolist()))
+        mask = None if classes == {list} else pa.array([value is None for value in values], pa.bool_())
+        return pa.ListArray.from_arrays(pa.array(starts), cells, type=self._arrow, mask=mask)
+
+
+class Through:
+    """One key on the way to a required leaf: dicts go in, what stands under the key comes out."""
+
+    absent = None
+
+    def __init__(
+        self, key: str, below: Assembler, above_leaf: Callable[[Any], Any], *, is_last: bool
+    ) -> None:
+        self._key, self._below, self._part, self._is_last = key, below, above_leaf, is_last
+
+    def build(self, values: list[Any], place: Place) -> pa.Array:
+        """A reference as its string is told of; sections that lack the key, and null, are null."""
+        if set(map(type, values)) != {dict}:
+            values = on_the_way(values, dict, _EMPTY, place, self._part)
+        key, under, absent = self._key, place.under(self._key), self._below.absent
+        cells = self._below.build([section.get(key, absent) for section in values], under)
+        if self._is_last and absent is None and cells.null_count:
+            for position, section in enumerate(values):
+                if key in section and section[key] is None:
+                    under.odd(position, None, is_new=False)
+        return cells
+
+
+class Crossed:
+    """A list on the way to a required leaf."""
+
+    absent = None
+
+    def __init__(self, item: Assembler, arrow: pa.DataType, above_leaf: Callable[[Any], Any]) -> None:
+        self._lists, self._part = Lists(item, arrow), above_leaf
+
+    def build(self, values: list[Any], place: Place) -> pa.Array:
+        """Positions are kept."""
+        if set(map(type, values)) != {list}:
+            values = on_the_way(values, list, None, place, self._part)
+        return self._lists.build(values, place)
+
+
+class Open:
+    """The end of a way at a `*`: the section, less what was not asked for."""
+
+    absent = None
+
+    def __init__(
+        self, below: Assembler, asked: Callable[[Any], Any], above_leaf: Callable[[Any], Any]
+    ) -> None:
+        self._below, self._asked, self._part = below, asked, above_leaf
+
+    def build(self, values: list[Any], place: Place) -> pa.Array:
+        """A section that holds nothing required is null."""
+        values = on_the_way(values, dict, _EMPTY, place, self._part)
+        absent = self._below.absent
+        return self._below.build([self._asked(section) or absent for section in values], place)
+
+
+class Nothing:
+    """A path that leads nowhere: what the server itself adds is never a column."""
+
+    absent = None
+
+    def __init__(self, arrow: pa.DataType) -> None:
+        self._arrow = arrow
+
+    def build(self, values: list[Any], place: Place) -> pa.Array:
+        """Nulls."""
+        return pa.nulls(len(values), self._arrow)
+
+
+def on_the_way(
+    values: list[Any], kind: type, instead: Any, place: Place, part: Callable[[Any], Any]
+) -> list[Any]:
+    """The values of the class that the way goes through; what else says something is told of."""
+    for position, value in enumerate(values):
+        if type(value) is not kind and value is not None:
+            held = part(value)
+            if held != {}:
+                # A reference that could not be resolved is expected here.
+                place.odd(position, held, is_new=type(held) is not str)
+    return [value if type(value) is kind else instead for value in values]
+
+
+def _meets(found: pa.DataType, wanted: pa.DataType) -> bool:
+    if found == wanted or pa.types.is_null(found):
+        return True
+    if pa.types.is_list(found) and pa.types.is_list(wanted):
+        return _meets(found.value_type, wanted.value_type)
+    return pa.types.is_int64(found) and pa.types.is_float64(wanted)
+
+
+def _may_hold_bools(cells: pa.Array) -> bool:
+    while pa.types.is_list(cells.type):
+        cells = cells.values
+    numbers = cells.to_numpy(zero_copy_only=False)
+    return bool(((numbers == 0) | (numbers == 1)).any())
+
+
+def _holds_bools(values: list[Any]) -> bool:
+    classes = set(map(type, values))
+    while list in classes:
+        values = list(chain.from_iterable(value for value in values if value))
+        classes = set(map(type, values))
+    return bool in classes
+
+
+def _is_exact(value: Any) -> bool:
+    if type(value) is list:
+        return all(map(_is_exact, value))
+    return type(value) is not int or int(float(value)) == value
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        pa.array([value])
+    except UnicodeEncodeError:
+        return False
+    return True
