@@ -18,6 +18,9 @@ OWNER_ALL = (
     "The owner=all is not allowed for this operation as it will search for entries\n"
     "that you might now be allowed to access."
 )
+NOT_THERE = "The entry does not exist or is not visible to you."
+NO_ARCHIVE = "The entry does exist, but it has no archive."
+WHOLE = "*"
 KEPT_BYTES = 128 * 1024 * 1024
 NO_TEMPLATE = b""
 
@@ -65,15 +68,9 @@ class Answers:
         canonical = orjson.dumps(wanted)
         entries = [(i, self.corpus.entries[i]) for i in page.positions]
         for _, entry in entries:
-            if poison(entry.entry_id):
-                raise unexpected("FileNotFoundError", f"no archive files of upload {entry.upload_id}")
+            _check_files(entry, poison)
         rows = [
-            {
-                "entry_id": entry.entry_id,
-                "upload_id": entry.upload_id,
-                "parser_name": entry.parser_name,
-                "archive": orjson.Fragment(self._archive(i, entry, required, canonical, user)),
-            }
+            self._row(i, entry, required, canonical, user)
             for i, entry in entries
             if entry.has_archive and not missing(entry.entry_id)
         ]
@@ -81,8 +78,32 @@ class Answers:
             "owner": owner,
             "query": query.echo(plain=True),
             "pagination": page.echo(pagination),
-            "required": "*" if wanted is None else wanted,
+            "required": WHOLE if wanted is None else wanted,
             "data": rows,
+        }
+
+    def archive(
+        self, entry_id: str, upload_id: str | None, user: str | None, missing: Hit, poison: Hit
+    ) -> Json:
+        """`GET uploads/UPLOAD/archive/ENTRY`, or `GET entries/ENTRY/archive` where there is no upload."""
+        i = self.corpus.find(entry_id)
+        if i is None or not self._listing.sees(i, user):
+            raise Refused(404, NOT_THERE)
+        entry = self.corpus.entries[i]
+        if upload_id not in (None, entry.upload_id):
+            raise Refused(404, NOT_THERE)
+        _check_files(entry, poison)
+        if not entry.has_archive or missing(entry_id):
+            raise Refused(404, NO_ARCHIVE)
+        row = self._row(i, entry, Required.parse(WHOLE), orjson.dumps(WHOLE), user)
+        return {"entry_id": entry_id, "required": WHOLE, "data": row}
+
+    def _row(self, i: int, entry: Entry, required: Required, canonical: bytes, user: str | None) -> Json:
+        return {
+            "entry_id": entry.entry_id,
+            "upload_id": entry.upload_id,
+            "parser_name": entry.parser_name,
+            "archive": orjson.Fragment(self._archive(i, entry, required, canonical, user)),
         }
 
     def _page(self, body: Json, owner: str, user: str | None) -> tuple[Query, Pagination, Page]:
@@ -171,6 +192,11 @@ class Kept:
         self._held += len(value)
         while self._held > self._limit:
             self._held -= len(self._values.popitem(last=False)[1])
+
+
+def _check_files(entry: Entry, poison: Hit) -> None:
+    if poison(entry.entry_id):
+        raise unexpected("FileNotFoundError", f"no archive files of upload {entry.upload_id}")
 
 
 def _checked(body: Any, user: str | None) -> tuple[Json, str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import struct
 import time
@@ -25,6 +26,8 @@ from nomad_dask.testing.users import Users
 PREFIX = "/api/v1/"
 SCHEMA = "schemas/nomad.datamodel.datamodel.EntryArchive"
 MAX_BODY = 64 * 1024 * 1024
+_ONE = re.compile(r"entries/(?P<entry>[^/]+)/archive|uploads/(?P<upload>[^/]+)/archive/(?P<of_upload>[^/]+)")
+"""The whole archive of one entry."""
 
 
 @dataclass(slots=True)
@@ -57,6 +60,7 @@ class Server:
         self._corpus = corpus
         self._answers = Answers(corpus, version=version)
         self._old = version.startswith("1.")
+        self._info = _info(corpus.info, version)
         self._gzip = gzip
         self._clock = clock
         self._n = 0
@@ -111,7 +115,8 @@ class Server:
             return user, _Reply(500, orjson.dumps({"detail": detail}))
         if isinstance(answer, bytes):
             return user, _Reply(200, answer)
-        return user, _Reply(200, orjson.dumps(edit(_plain(answer)) if edit else answer))
+        page = isinstance(answer.get("data"), list)
+        return user, _Reply(200, orjson.dumps(edit(_plain(answer)) if edit and page else answer))
 
     def _route(
         self, request: web.Request, path: str, data: bytes, body: Any, user: str | None
@@ -125,12 +130,17 @@ class Server:
                 return self._answers.entries(body, user)
             faults = self.faults or _NO_FAULTS
             return self._answers.archives(body, user, faults.missing, faults.poison)
+        if one := _ONE.fullmatch(path):
+            _only(method, "GET")
+            faults = self.faults or _NO_FAULTS
+            entry_id = one["entry"] or one["of_upload"]
+            return self._answers.archive(entry_id, one["upload"], user, faults.missing, faults.poison)
         if path == "auth/token":
             _only(method, "POST", "GET" if self._old else "POST")
             return self._token(request, data, body)
         if path == "info":
             _only(method, "GET")
-            return self._corpus.info
+            return self._info
         if path == SCHEMA and not self._old and self._corpus.schema_json is not None:
             _only(method, "GET")
             return self._corpus.schema_json
@@ -208,9 +218,10 @@ def _share(body: bytes, action: Any) -> int:
 
 def _plain(answer: Json) -> Json:
     """The answer with rows that can be edited."""
-    rows = answer.get("data", [])
-    rows = [orjson.loads(orjson.dumps(row)) if isinstance(row, orjson.Fragment) else row for row in rows]
-    return {**answer, "data": rows} if rows else answer
+    rows = [
+        orjson.loads(orjson.dumps(row)) if isinstance(row, orjson.Fragment) else row for row in answer["data"]
+    ]
+    return {**answer, "data": rows}
 
 
 def _abort(request: web.Request) -> None:
@@ -253,6 +264,12 @@ def _form(data: bytes) -> list[tuple[str, str]]:
 def _gzip(body: bytes) -> bytes:
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     return packer.compress(body) + packer.flush()
+
+
+def _info(info: Json, version: str) -> Json:
+    """The corpus's own `info`; where that is of another line of versions, of the first of this line."""
+    of_line = str(info.get("version", "")).startswith(f"{version}.")
+    return info if of_line else {**info, "version": version if version.count(".") > 1 else f"{version}.0"}
 
 
 def _failed(status: Status) -> _Reply:

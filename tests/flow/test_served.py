@@ -247,6 +247,55 @@ def test_private_entries_are_for_their_authors_only(url: Served, user: str, sees
     assert ids(ask(url, LISTING, {**page}, **mine)) == PUBLIC
 
 
+@pytest.mark.parametrize("path", ["uploads/{upload_id}/archive/{entry_id}", "entries/{entry_id}/archive"])
+def test_the_archive_of_one_entry_is_for_those_who_may_see_it(url: Served, path: str) -> None:
+    """As the page has it: private ones with their users' tokens, 404 for all others, and where there is no archive."""
+
+    def one(k: int, **headers: str) -> Answer:
+        entry = CORPUS.entries[k]
+        asked = path.format(entry_id=entry.entry_id, upload_id=entry.upload_id)
+        return ask(url, asked, method="GET", **headers)
+
+    row = ask(url, ARCHIVES, {"query": {"entry_id": PUBLIC[0]}}).json["data"][0]
+    assert one(0).json == {"entry_id": PUBLIC[0], "required": "*", "data": row}
+    absent = "The entry does not exist or is not visible to you."
+    assert (one(13).status, one(13).json) == (404, {"detail": absent})
+    assert (one(13, **login(url, "dee")).status, one(13, Authorization="Bearer x").status) == (404, 401)
+    assert [one(13, **login(url, user)).status for user in ("ada", "bo")] == [200, 200]
+    assert (one(10).status, one(10).json) == (
+        404,
+        {"detail": "The entry does exist, but it has no archive."},
+    )
+    nobody = ask(url, path.format(entry_id="nobody", upload_id="upload"), method="GET")
+    assert (nobody.status, nobody.json) == (404, {"detail": absent})
+    url.faults = Faults(missing=[PUBLIC[0]], poison=[PUBLIC[1]])
+    assert (one(0).status, one(1).status) == (404, 500)
+
+
+def test_an_upload_has_its_own_entries_only(url: Served) -> None:
+    first, second = CORPUS.entries[:2]
+    answer = ask(url, f"uploads/{second.upload_id}/archive/{first.entry_id}", method="GET")
+    assert (answer.status, answer.json["detail"]) == (
+        404,
+        "The entry does not exist or is not visible to you.",
+    )
+
+
+def test_an_edit_of_pages_leaves_the_archive_of_one_entry(url: Served) -> None:
+    path = f"entries/{PUBLIC[0]}/archive"
+    right = ask(url, path, method="GET").json
+    url.faults = Faults([Rule(Reorder())])
+    assert ask(url, path, method="GET").json == right
+
+
+@pytest.mark.parametrize(
+    ("version", "said"), [("1.3", "1.3.0"), ("2.0", "2.0.0"), ("2.0.0", "2.0.0"), ("1.3.16", "1.3.16")]
+)
+def test_info_tells_the_version_that_the_server_answers_like(version: str, said: str) -> None:
+    with serve(CORPUS, version=version) as url:
+        assert ask(url, "info", method="GET").json["version"] == said
+
+
 def test_a_token_expires(url: Served) -> None:
     url.server.users.token_seconds = -1
     try:
@@ -326,7 +375,14 @@ def test_an_ended_server_does_not_listen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "method", "status"), [("nope", "POST", 404), (LISTING, "GET", 405), ("info", "POST", 405)]
+    ("path", "method", "status"),
+    [
+        ("nope", "POST", 404),
+        (LISTING, "GET", 405),
+        ("info", "POST", 405),
+        ("entries/nobody/archive", "POST", 405),
+        ("entries/nobody/archives", "GET", 404),
+    ],
 )
 def test_what_is_not_there_is_refused_as_nomad_does(url: Served, path: str, method: str, status: int) -> None:
     answer = ask(url, path, {}, method=method)
