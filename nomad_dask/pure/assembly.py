@@ -226,9 +226,10 @@ class Lists:
 
     absent = None
 
-    def __init__(self, item: Assembler, arrow: pa.DataType) -> None:
+    def __init__(self, item: Assembler, arrow: pa.DataType, *, tell_nulls: bool = False) -> None:
         self._item = item
         self._arrow = arrow
+        self._tell_nulls = tell_nulls
 
     def build(self, values: list[Any], place: Place) -> pa.Array:
         """A null in a list is a null in it."""
@@ -239,7 +240,12 @@ class Lists:
         starts = np.zeros(len(values) + 1, np.int32)
         np.cumsum(lengths, out=starts[1:])
         items = list(chain.from_iterable(filter(None, values)))
-        cells = self._item.build(items, place.items(starts.tolist()))
+        below = place.items(starts.tolist())
+        cells = self._item.build(items, below)
+        if self._tell_nulls and cells.null_count:
+            for position, item in enumerate(items):
+                if item is None:
+                    below.odd(position, None, is_new=False)
         mask = None if classes == {list} else pa.array([value is None for value in values], pa.bool_())
         return pa.ListArray.from_arrays(pa.array(starts), cells, type=self._arrow, mask=mask)
 
@@ -273,10 +279,10 @@ class Crossed:
     absent = None
 
     def __init__(self, item: Assembler, arrow: pa.DataType, above_leaf: Callable[[Any], Any]) -> None:
-        self._lists, self._part = Lists(item, arrow), above_leaf
+        self._lists, self._part = Lists(item, arrow, tell_nulls=True), above_leaf
 
     def build(self, values: list[Any], place: Place) -> pa.Array:
-        """Positions are kept."""
+        """Positions are kept. A null in a list is told of: the array has null for a section without the key too."""
         if set(map(type, values)) != {list}:
             values = on_the_way(values, list, None, place, self._part)
         return self._lists.build(values, place)

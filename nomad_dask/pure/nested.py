@@ -41,8 +41,8 @@ MOST_BYTES = 2**22
 def required_part(archive: Any, required: Required) -> Any:
     """What an archive holds at and below the required leaves, and the references above; `{}` for nothing.
 
-    A section above the leaves that holds nothing required is left out, or keeps its place in a list as `{}`; a null
-    there says nothing either. An empty list stays. What leads to no leaf (`{"run": {}}`) requires nothing.
+    A section above the leaves that holds nothing required is left out, as a null is there; in a list both keep their
+    place, as `{}` and null. An empty list stays. What leads to no leaf (`{"run": {}}`) requires nothing.
     """
     return _part(archive, _asked(required))
 
@@ -53,7 +53,7 @@ def _part(value: Any, node: Node) -> Any:
     if value is None:
         return {}
     if type(value) is list:
-        return [_part(item, node) for item in value]
+        return [None if item is None else _part(item, node) for item in value]
     if type(value) is not dict:
         return value
     kept = {}
@@ -140,14 +140,19 @@ class NestedSchema:
 
 
 def infer_nested(
-    samples: Iterable[Mapping[str, Any]], required: Required, *, definitions: Definitions | None = None
+    samples: Iterable[Mapping[str, Any]],
+    required: Required,
+    *,
+    definitions: Definitions | None = None,
+    documents: bool = False,
 ) -> NestedSchema:
     """The narrowest schema that holds every value of the samples; only nulls in sections remain for `_more`.
 
-    Data wins over the server's schema, which adds units, descriptions, and types where the samples leave them open.
+    Data wins over the server's schema, which adds units, descriptions, and types where the samples leave them open;
+    `documents` as in `described`.
     """
     archives = list(samples)
-    told = shapes.told_by(definitions)
+    told = shapes.told_by(definitions, documents=documents)
     columns = []
     for way in ways(required):
         above = range(len(way.keys) - (not way.is_open)) if way.keys else ()

@@ -54,11 +54,16 @@ Told = Callable[[tuple[str, ...]], Member | None]
 """What a server's schema says of the plain keys of a path."""
 
 
-def told_by(definitions: Definitions | None) -> Told:
-    """The words of a server's schema, or of none."""
-    if definitions is None:
-        return lambda keys: None
-    return lambda keys: definitions.find(paths.join(keys)) if keys else None
+def told_by(definitions: Definitions | None, *, documents: bool = False) -> Told:
+    """The words of a server's schema, or of none. In search documents, what `metadata` holds is at the top."""
+
+    def told(keys: tuple[str, ...]) -> Member | None:
+        if definitions is None or not keys:
+            return None
+        name = paths.join(keys)
+        return definitions.find(name) or (definitions.find(f"metadata.{name}") if documents else None)
+
+    return told
 
 
 class Seen:

@@ -142,15 +142,19 @@ class TableSchema:
 
 
 def infer_tables(
-    samples: Iterable[Mapping[str, Any]], required: Required, *, definitions: Definitions | None = None
+    samples: Iterable[Mapping[str, Any]],
+    required: Required,
+    *,
+    definitions: Definitions | None = None,
+    documents: bool = False,
 ) -> dict[str, TableSchema]:
     """The narrowest schema of each required path's table that holds every value of the samples, by path as written.
 
     A section repeats where a sample has a list of it, the path a slice, or the server's schema says so, which gives
-    units, descriptions and types too (`described`). Costs one walk for each path.
+    units, descriptions and types too (`described`, `documents` as there).
     """
     archives = list(samples)
-    return {way.path: _inferred(archives, way, definitions) for way in ways(required)}
+    return {way.path: _inferred(archives, way, definitions, documents) for way in ways(required)}
 
 
 class Tables:
@@ -216,15 +220,11 @@ class _Table:
 
     def finish(self) -> pa.Table:
         values = self.wide.finish()
-        levels = [_level(numbers) for numbers in self._numbers]
+        found = [np.array(numbers, np.int64) for numbers in self._numbers]
+        levels = [pa.array(numbers, mask=numbers < 0) for numbers in found]
         self._numbers = [array("q") for _ in levels]
         columns = [*values.columns[:2], *levels, *values.columns[2:]]
         return pa.Table.from_arrays(columns, schema=self.schema.arrow)
-
-
-def _level(numbers: array[int]) -> pa.Array:
-    found = np.array(numbers, np.int64)
-    return pa.array(found, mask=found < 0)
 
 
 def _way(required: Required, path: str) -> Way:
@@ -279,7 +279,9 @@ def _occurrence(way: Way, numbers: tuple[int | None, ...], value: Any) -> Occurr
     return Occurrence(numbers + (None,) * (len(way.keys) - len(numbers)), value)
 
 
-def _inferred(archives: list[Mapping[str, Any]], way: Way, definitions: Definitions | None) -> TableSchema:
+def _inferred(
+    archives: list[Mapping[str, Any]], way: Way, definitions: Definitions | None, documents: bool
+) -> TableSchema:
     found = [occurrence for archive in archives for occurrence in occurrences(archive, way)]
     crossed = {place for numbers, _ in found for place, number in enumerate(numbers) if number is not None}
     repeating = crossed | way.sliced
@@ -287,7 +289,7 @@ def _inferred(archives: list[Mapping[str, Any]], way: Way, definitions: Definiti
     if definitions is not None:
         repeating |= {place for place, name in enumerate(way.sections) if repeats(definitions.find(name))}
         seen = seen_kinds((part for _, part in found), way.required)
-        values = described(values, definitions, seen=seen)
+        values = described(values, definitions, seen=seen, documents=documents)
     levels = tuple(name for place, name in enumerate(way.sections) if place in repeating)
     return TableSchema(way.path, way.name, levels, values)
 
