@@ -20,8 +20,8 @@ from typing import Any
 import orjson
 
 from nomad_dask.testing.corpus import Corpus, Entry, Ids, Json, belongs, values_at
-from nomad_dask.testing.generated.archives import archive_template, paths
-from nomad_dask.testing.generated.documents import document_template
+from nomad_dask.testing.generated.archives import archive_template, paths, quantities
+from nomad_dask.testing.generated.documents import document_template, searched_template
 from nomad_dask.testing.generated.entries import Entries
 from nomad_dask.testing.generated.features import FEATURES, PLAIN, REMOTE, UNUSUAL
 from nomad_dask.testing.generated.ids import IdSpace
@@ -80,6 +80,7 @@ class Generated(Corpus):
         self._values = Values(self._population, self._ids, self._profiles)
         self._archives = _Templates(self._profiles, archive_template)
         self._documents = _Templates(self._profiles, document_template)
+        self._searched = _Templates(self._profiles, searched_template)
 
     def __reduce__(self) -> Any:
         return _again, (self.n_entries, self._options)
@@ -152,7 +153,10 @@ class Generated(Corpus):
         """Only what stands under the name is filled in."""
         if name == "entry_id":
             return [self._ids[i]]
-        rendered = _found(self._documents[self._shape(i)], name)
+        j, _, feature = shape = self._shape(i)
+        if name == "quantities":
+            return list(quantities(self._profiles[j], feature))
+        rendered = _found(self._searched[shape], name)
         values: list[Any] = orjson.loads(self.fill(i, rendered))
         return values
 
@@ -161,8 +165,8 @@ class Generated(Corpus):
         """Names of all that the documents of any corpus hold."""
         kinds: tuple[Kind, ...] = ("mixed", "small")
         profiles = [profile(self.seed, kind, j) for kind in kinds for j in range(N_PROFILES)]
-        names = {name for p in profiles for name in paths(document_template(p, "shared", UNUSUAL))}
-        return frozenset(names | {"publish_time"})
+        names = {name for p in profiles for name in paths(searched_template(p, "shared", UNUSUAL))}
+        return frozenset(names | {"publish_time", "quantities"})
 
     @property
     def schema_json(self) -> bytes:

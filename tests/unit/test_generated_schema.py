@@ -115,6 +115,55 @@ def test_every_section_of_generated_archives_is_what_it_says(ours: Definitions) 
     assert sum(compare(ours, archive) for archive in archives("mixed", 0)) > 10_000
 
 
+def enums(definition: dict[str, Any]) -> list[str] | None:
+    """The words of an enum, of a list too."""
+    while "items" in definition:
+        definition = definition["items"]
+    return definition.get("enum")
+
+
+def test_words_of_generated_archives_are_those_of_their_enums(ours: Definitions) -> None:
+    """nomad-lab refuses a whole archive for one other word."""
+    schema = orjson.loads(schema_json())
+    seen = set()
+
+    def check(tree: dict[str, Any], kind: str) -> None:
+        section = ours.section(kind)
+        assert section is not None
+        for name, value in tree.items():
+            member = section.get(name)
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(member, SubSection):
+                    check(item, item.get("m_def", member.sections[0]))
+                elif words := enums(schema["$defs"].get(kind, schema).get("properties", {}).get(name, {})):
+                    assert item in words, (kind, name)
+                    seen.add(name)
+
+    for kind, seed in (("mixed", 0), ("mixed", 1), ("small", 0)):
+        for archive in archives(kind, seed):
+            check(archive, ROOT)
+    assert {"basis_set_type", "basis_set", "elements", "jacobs_ladder", "structural_type"} <= seen
+
+
+def test_sections_that_an_archive_has_none_of_are_not_there(ours: Definitions) -> None:
+    def lists(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        for name, value in tree.items() if isinstance(tree, dict) else ():
+            yield from [(*path, name)] if value == [] else []
+            for item in value if isinstance(value, list) else [value]:
+                yield from lists(item, (*path, name))
+
+    empty = {path for archive in archives("mixed", 0) for path in lists(archive)}
+    assert empty
+    assert not [path for path in empty if not isinstance(ours.find(paths.join(path)), Quantity)]
+
+
+def test_what_servers_derive_is_not_in_archives_but_for_the_number_of_elements() -> None:
+    """`results.material.n_elements`: nomad-lab drops it, and counts; SPEC and users' frames have it."""
+    derived = {"n_elements", "elements_exclusive", "nperiodic_dimensions"}
+    found = {path for archive in archives("mixed", 0) for path, _ in leaves(archive) if path[-1] in derived}
+    assert found == {("results", "material", "n_elements")}
+
+
 def test_what_the_recorded_schema_leaves_free_is_left_free(ours: Definitions, shared_data: Path) -> None:
     """Keys with dots, blanks and other alphabets stand under a name that no section knows."""
     served = Definitions(orjson.loads((shared_data / "schema.json").read_bytes()))

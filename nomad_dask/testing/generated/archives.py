@@ -1,7 +1,9 @@
 """Whole generated archives as templates: their sections together, and what makes them large."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from random import Random
+from sys import intern
 from typing import Any
 
 import orjson
@@ -37,6 +39,12 @@ _SECTION_NAMES = [
     "nomad.datamodel.metainfo.workflow.Link",
 ]
 
+_FREE = "x_ams_run_config"
+"""A quantity whose value is any JSON."""
+_TOLD = ("domain", "entry_name", "entry_type", "mainfile", "optimade", "parser_name", "quantities", "section")
+_OF_METADATA = tuple(f"metadata.{name}" for name in _TOLD)
+"""How the names in `metadata` begin that servers tell; the others all entries have."""
+
 
 def archive_template(p: Profile, access: Access, feature: str | None) -> Json:
     """The archive of all entries with this profile, access and feature. Milliseconds for the largest."""
@@ -56,7 +64,7 @@ def archive_template(p: Profile, access: Access, feature: str | None) -> Json:
             calculation["energy"]["total"]["value"] = None
     if feature == UNUSUAL:
         run["program"]["version"] += " β-Version – „中文“ 🧬"
-        run["method"][0]["x_ams_run_config"] = {
+        run["method"][0][_FREE] = {
             "Use Symmetry": "yes",
             "Calculate grad. of basis": 1,
             "a.b": [0.5],
@@ -69,10 +77,10 @@ def _grow(archive: Json, p: Profile, rng: Random) -> None:
     """Adds what makes real archives large to metadata and last calculation, up to the profile's size."""
     metadata, calculation = archive["metadata"], archive["run"][0]["calculation"][-1]
     if p.detail:
-        metadata["optimade"] = optimade(p)
+        metadata["optimade"] = optimade(p) | {"dimension_types": [1, 1, 1]}
         metadata["sections"] = list(_SECTION_NAMES)
     if p.detail > 1:
-        metadata["quantities"] = ["", *sorted(set(paths(archive)))]
+        metadata["quantities"] = _named(archive)
         metadata["n_quantities"] = len(metadata["quantities"])
     left = p.size - len(orjson.dumps(archive))
     if p.detail > 1 and left > 2_000:
@@ -94,6 +102,9 @@ def _grow(archive: Json, p: Profile, rng: Random) -> None:
         kpoints = [[rng.random() for _ in "xyz"] for _ in range(n_kpoints)]
         occupations = [[2.0] * 4 + [0.0] * (n_bands - 4)] * n_kpoints
         calculation["eigenvalues"] = [{"kpoints": kpoints, "energies": [bands], "occupations": [occupations]}]
+    if p.detail > 1:
+        metadata["quantities"] = _named(archive)
+        metadata["n_quantities"] = len(metadata["quantities"])
 
 
 def _numbers(n: int, rng: Random) -> list[float]:
@@ -121,8 +132,29 @@ def _definition(k: int, rng: Random) -> Json:
     }
 
 
+@lru_cache(maxsize=1024)
+def quantities(p: Profile, feature: str | None) -> tuple[str, ...]:
+    """What the archives of this profile and feature hold, as `metadata.quantities` names it. Kept, since the
+    archive is built for it."""
+    return tuple(_named(archive_template(p, "public", feature)))
+
+
+def _named(archive: Json) -> list[str]:
+    """Names of all quantities and sections but of the types, what is free, and the entry's own identity."""
+    found = {
+        intern(name)
+        for name in paths(archive)
+        if not name.endswith(".m_def")
+        and f".{_FREE}." not in name
+        and (not name.startswith("metadata.") or name.startswith(_OF_METADATA))
+    }
+    return ["", *sorted(found)] if found else []
+
+
 def paths(part: Any, above: str = "") -> Iterator[str]:
     """Names of everything in an archive, without the numbers of lists."""
+    if isinstance(part, list) and not (part and isinstance(part[0], dict)):
+        return
     for below in part if isinstance(part, list) else (part,):
         if isinstance(below, dict):
             for name, value in below.items():

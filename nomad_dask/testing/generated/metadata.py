@@ -12,18 +12,18 @@ def metadata_section(p: Profile, access: Access, feature: str | None) -> Json:
     """People by their ids."""
     unusual, published = feature == UNUSUAL, access not in ("staging", "shared")
     folder = "Läufe" if unusual else "calc"
-    kind = f"{p.program[0]} {'DFT ' if p.workflow == 'SinglePoint' else ''}{p.workflow}"
+    kind = f"{p.program.name} {'DFT ' if p.workflow == 'SinglePoint' else ''}{p.workflow}"
     metadata: Json = {
         "upload_id": "<upload_id>",
         "upload_name": "<upload_name>",
         "upload_create_time": "<upload_time>",
         "entry_id": "<entry_id>",
-        "entry_name": f"<hill> {p.program[0]} {p.workflow} simulation",
+        "entry_name": f"<hill> {p.program.name} {p.workflow} simulation",
         "entry_type": kind,
         "entry_hash": "<entry_hash>",
         "entry_create_time": "<entry_time>",
         "parser_name": p.parser_name,
-        "mainfile": f"{folder}/<serial>/{p.program[6]}",
+        "mainfile": f"{folder}/<serial>/{p.program.mainfile}",
         "published": published,
         **({"publish_time": "<publish_time>"} if published else {}),
         "with_embargo": access == "embargo",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, NamedTuple
 
 N_PROFILES, N_SPECIAL = 240, 16
 """Templates of plain entries, and how many of their profiles the special ones share, to keep shapes few."""
@@ -11,34 +11,33 @@ Kind = Literal["mixed", "small", "large"]
 Access = Literal["public", "coauthored", "embargo", "staging", "shared"]
 
 
+class Program(NamedTuple):
+    """A program, and what its parser says of it."""
+
+    name: str
+    share: int
+    versions: tuple[str, ...]
+    parser: str
+    basis_set_type: str
+    """In the words of `results.method.simulation.dft`; those of `precision` differ."""
+    basis_set: str
+    core_electrons: str
+    mainfile: str
+
+
+_LAPW, _LOCAL, _WAVES, _GRID = "(L)APW+lo", "atom-centered orbitals", "plane waves", "real-space grid"
+_PSEUDO, _FULL = "pseudopotential", "full all electron"
 _PROGRAMS = (
-    # name, share, versions, parser, basis set, core electrons, main file
-    (
-        "VASP",
-        40,
-        ("5.3.2", "5.4.4", "6.3.0"),
-        "parsers/vasp",
-        "plane waves",
-        "pseudopotential",
-        "vasprun.xml",
-    ),
-    (
-        "FHI-aims",
-        12,
-        ("081213", "210716_3"),
-        "fhiaims",
-        "atom-centered orbitals",
-        "full all electron",
-        "aims.out",
-    ),
-    ("Quantum ESPRESSO", 10, ("6.1", "7.2"), "quantumespresso", "plane waves", "pseudopotential", "pw.out"),
-    ("exciting", 8, ("CARBON", "NITROGEN-14"), "exciting", "(L)APW+lo", "full all electron", "INFO.OUT"),
-    ("ABINIT", 7, ("8.10.3", "9.6.2"), "abinit", "plane waves", "pseudopotential", "abinit.out"),
-    ("GPAW", 5, ("1.5.2", "22.8.0"), "gpaw", "real-space grid", "pseudopotential", "relax.gpw"),
-    ("CASTEP", 5, ("7.2", "20.11"), "castep", "plane waves", "pseudopotential", "geom.castep"),
-    ("WIEN2k", 5, ("14.2", "23.1"), "wien2k", "(L)APW+lo", "full all electron", "case.scf"),
-    ("CP2K", 4, ("2.6.2", "2023.1"), "cp2k", "gaussians + plane waves", "pseudopotential", "cp2k.out"),
-    ("Gaussian", 4, ("09 revision d.01", "16"), "gaussian", "gaussians", "full all electron", "job.log"),
+    Program("VASP", 40, ("5.3.2", "5.4.4", "6.3.0"), "parsers/vasp", _WAVES, _WAVES, _PSEUDO, "vasprun.xml"),
+    Program("FHI-aims", 12, ("081213", "210716_3"), "fhiaims", "numeric AOs", _LOCAL, _FULL, "aims.out"),
+    Program("Quantum ESPRESSO", 10, ("6.1", "7.2"), "quantumespresso", _WAVES, _WAVES, _PSEUDO, "pw.out"),
+    Program("exciting", 8, ("CARBON", "NITROGEN-14"), "exciting", _LAPW, _LAPW, _FULL, "INFO.OUT"),
+    Program("ABINIT", 7, ("8.10.3", "9.6.2"), "abinit", _WAVES, _WAVES, _PSEUDO, "abinit.out"),
+    Program("GPAW", 5, ("1.5.2", "22.8.0"), "gpaw", _GRID, _GRID, _PSEUDO, "relax.gpw"),
+    Program("CASTEP", 5, ("7.2", "20.11"), "castep", _WAVES, _WAVES, _PSEUDO, "geom.castep"),
+    Program("WIEN2k", 5, ("14.2", "23.1"), "wien2k", _LAPW, _LAPW, _FULL, "case.scf"),
+    Program("CP2K", 4, ("2.6.2", "2023.1"), "cp2k", _WAVES, "gaussians + plane waves", _PSEUDO, "cp2k.out"),
+    Program("Gaussian", 4, ("09 revision d.01", "16"), "gaussian", "gaussians", _LOCAL, _FULL, "job.log"),
 )
 _FUNCTIONALS = (
     ("GGA", ("GGA_C_PBE", "GGA_X_PBE")),
@@ -70,7 +69,7 @@ class Profile:
 
     size: int
     """Bytes that the whole archive should have."""
-    program: tuple[str, int, tuple[str, ...], str, str, str, str]
+    program: Program
     version: str
     workflow: str
     n_calculations: int
@@ -87,7 +86,7 @@ class Profile:
     @property
     def parser_name(self) -> str:
         """The parser's name, of the older or the newer kind."""
-        name = self.program[3]
+        name = self.program.parser
         return name if "/" in name else f"electronicparsers:{name}_parser_entry_point"
 
     @property
@@ -119,11 +118,11 @@ def profile(seed: int, kind: Kind, j: int, of: int = N_PROFILES) -> Profile:
         "GeometryOptimization": 2 + int(rng.expovariate(0.15)),
         "MolecularDynamics": 50,
     }
-    program = rng.choices(_PROGRAMS, [entry[1] for entry in _PROGRAMS])[0]
+    program = rng.choices(_PROGRAMS, [program.share for program in _PROGRAMS])[0]
     return Profile(
         size=size,
         program=program,
-        version=rng.choice(program[2]),
+        version=rng.choice(program.versions),
         workflow=workflow,
         n_calculations=max(1, min(wanted[workflow], most, 50)),
         counts=counts,

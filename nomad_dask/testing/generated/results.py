@@ -18,15 +18,15 @@ def results_section(p: Profile, feature: str | None = None) -> Json:
 def _method(p: Profile) -> Json:
     family, names = p.functional
     dft = {
-        "basis_set_type": p.program[4],
-        "core_electron_treatment": p.program[5],
+        "basis_set_type": p.program.basis_set_type,
+        "core_electron_treatment": p.program.core_electrons,
         "jacobs_ladder": family,
         "xc_functional_type": family,
         "xc_functional_names": list(names),
     }
-    simulation: Json = {"program_name": p.program[0], "program_version": p.version, "dft": dft}
+    simulation: Json = {"program_name": p.program.name, "program_version": p.version, "dft": dft}
     if p.detail:
-        simulation["precision"] = {"basis_set": p.program[4], "k_line_density": 1.995574700145356e-10}
+        simulation["precision"] = {"basis_set": p.program.basis_set, "k_line_density": 1.995574700145356e-10}
     return {"method_name": "DFT", "workflow_name": p.workflow, "simulation": simulation}
 
 

@@ -12,15 +12,8 @@ Json = dict[str, Any]
 
 def run_section(p: Profile, rng: Random) -> Json:
     """The one run of an archive."""
-    names = p.functional[1]
     method: Json = {
-        "dft": {
-            "xc_functional": {
-                "name": "+".join(names),
-                "exchange": [{"name": name} for name in names if "_X" in name],
-                "correlation": [{"name": name} for name in names if "_C_" in name],
-            }
-        },
+        "dft": {"xc_functional": _functional(p.functional[1])},
         "electronic": {
             "method": "DFT",
             "n_spin_channels": 1,
@@ -31,11 +24,20 @@ def run_section(p: Profile, rng: Random) -> Json:
         method["k_mesh"] = {"dimensionality": 3, "n_points": 64, "grid": [4, 4, 4], "offset": [0.0, 0.0, 0.0]}
         method["scf"] = {"threshold_energy_change": 4.359744722207169e-24}
     return {
-        "program": {"name": p.program[0], "version": p.version},
+        "program": {"name": p.program.name, "version": p.version},
         "method": [method],
         "system": [_system(p, k, rng) for k in range(p.n_calculations)],
         "calculation": [_calculation(p, k, rng) for k in range(p.n_calculations)],
     }
+
+
+def _functional(names: tuple[str, ...]) -> Json:
+    """Its parts by kind; a kind that it has nothing of is not there."""
+    parts: Json = {}
+    for name in names:
+        kind = "hybrid" if name.startswith("HYB_") else "correlation" if "_C_" in name else "exchange"
+        parts.setdefault(kind, []).append({"name": name})
+    return {"name": "+".join(names), **parts}
 
 
 def _system(p: Profile, k: int, rng: Random) -> Json:
