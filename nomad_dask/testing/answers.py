@@ -158,7 +158,8 @@ class Answers:
             if i is None or not self._listing.sees(i, user):
                 return None
             entry = self.corpus.entries[i]
-            return self.corpus.archive(i) if entry.has_archive and entry.upload_id == upload_id else None
+            readable = entry.has_archive and entry.has_files and entry.upload_id == upload_id
+            return self.corpus.archive(i) if readable else None
 
         return fetch
 
@@ -195,7 +196,7 @@ class Kept:
 
 
 def _check_files(entry: Entry, poison: Hit) -> None:
-    if poison(entry.entry_id):
+    if not entry.has_files or poison(entry.entry_id):
         raise unexpected("FileNotFoundError", f"no archive files of upload {entry.upload_id}")
 
 

@@ -29,6 +29,8 @@ class Entry:
     coauthors: tuple[str, ...] = ()
     has_archive: bool = True
     """False: listed and counted, but never in an archive answer."""
+    has_files: bool = True
+    """False: its upload's files are gone, and an answer that would hold its archive is a 500."""
 
     def concerns(self, user: str | None) -> bool:
         """Whether the user is its author or one of its coauthors."""

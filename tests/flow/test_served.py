@@ -29,6 +29,7 @@ from nomad_dask.testing.faults import (
     Truncate,
     Unasked,
 )
+from nomad_dask.testing.generate import PLAIN
 
 ALPHABET = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 LISTING, ARCHIVES = "entries/query", "entries/archive/query"
@@ -456,6 +457,20 @@ def test_missing_and_poison_entries(url: Served) -> None:
     broken = ask(url, ARCHIVES, {})
     assert broken.status == 500
     assert broken.json["detail"]["reason"] == "Unexpected exception while handling your request"
+
+
+def test_an_upload_whose_files_are_gone_spoils_each_of_its_pages() -> None:
+    """nomad_api: every archive page with one of its entries is a 500; listings show them."""
+    with serve(n_entries=60, kind="small", features={**PLAIN, "upload without files": 0.3}) as url:
+        entries = [entry for entry in url.corpus.entries if entry.state == "public"]
+        whole = {"pagination": {"page_size": 100}}
+        assert ids(ask(url, LISTING, whole)) == [entry.entry_id for entry in entries]
+        assert ask(url, ARCHIVES, whole).status == 500
+        assert {entry.has_files for entry in entries} == {True, False}
+        for entry in entries:
+            status = 200 if entry.has_files else 500
+            assert ask(url, ARCHIVES, {"query": {"entry_id": entry.entry_id}}).status == status
+            assert ask(url, f"entries/{entry.entry_id}/archive", method="GET").status == status
 
 
 def test_above_the_rate_limit_the_proxy_answers_503(url: Served) -> None:

@@ -263,7 +263,8 @@ def test_private_entries_are_of_two_users(corpus):
 
 def test_features_have_the_names_of_the_recorded_ones(shared_data):
     recorded = (orjson.loads(line) for line in (shared_data / "entries.jsonl").read_bytes().splitlines())
-    assert {feature for entry in recorded for feature in entry["features"]} == set(FEATURES)
+    known = {feature for entry in recorded for feature in entry["features"]}
+    assert known == set(FEATURES) - {features.NO_FILES}
 
 
 def test_every_feature_has_its_share(corpus):
@@ -283,6 +284,26 @@ def test_each_feature_can_be_had_alone(feature):
         assert set(counts) == {features.WITHIN, features.OUTSIDE}
     else:
         assert counts == {feature: 60}
+
+
+def test_uploads_without_files_are_whole_ones_and_nothing_refers_to_them():
+    """As many uploads as their share says; the entries of the others are what they are without."""
+    shares = {**PLAIN, features.OUTSIDE: 0.3}
+    corpus, plain = (
+        generate(900, features={**shares, features.NO_FILES: 0.25}),
+        generate(900, features=shares),
+    )
+    gone = {entry.upload_id for entry in corpus.entries if not entry.has_files}
+    uploads = {entry.upload_id for entry in corpus.entries if entry.state == "public"}
+    assert 0.15 < len(gone) / len(uploads) < 0.35
+    for i, entry in enumerate(corpus.entries):
+        lost = entry.upload_id in gone
+        assert (entry.has_files, corpus.feature(i)) == (
+            not lost,
+            features.NO_FILES if lost else plain.feature(i),
+        )
+        target = corpus.target(i)
+        assert target is None or corpus.entries[target].has_files
 
 
 def test_features_can_be_turned_off():
@@ -500,7 +521,7 @@ def test_documents_of_templates_and_those_made_alone_give_equal_answers(corpus, 
     assert answers[0] == answers[1]
 
 
-SUMS = {"mixed": "5ca7ec9a2155d9c3", "small": "696349aba5c51868", "large": "816eb594ffd0f5ee"}
+SUMS = {"mixed": "7a4f7870d0bc7da2", "small": "e21bb73b21ed5ba4", "large": "4c9f690a3df83de7"}
 
 
 @pytest.mark.parametrize("kind", SUMS)

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any, overload
 
 from nomad_dask.testing.corpus import Entry
-from nomad_dask.testing.generated.features import NO_ARCHIVE
+from nomad_dask.testing.generated.features import NO_ARCHIVE, NO_FILES
 from nomad_dask.testing.generated.ids import IdSpace
 from nomad_dask.testing.generated.population import Population
 from nomad_dask.testing.generated.profiles import Profile
@@ -42,4 +42,5 @@ class Entries(Sequence[Entry]):
             main_author=upload.main_author,
             coauthors=upload.coauthors,
             has_archive=feature != NO_ARCHIVE,
+            has_files=feature != NO_FILES,
         )

@@ -15,6 +15,7 @@ NOT_FINITE = "NaN and infinity"
 EMPTY = "empty archive"
 FAILED = "failed processing"
 NO_ARCHIVE = "not in the archive file"
+NO_FILES = "upload without files"
 
 
 FEATURES: Mapping[str, float] = {
@@ -30,8 +31,12 @@ FEATURES: Mapping[str, float] = {
     EMPTY: 0.0025,
     FAILED: 0.005,
     NO_ARCHIVE: 0.0025,
+    NO_FILES: 0.0,
 }
-"""What may be special about a public entry, and the share of entries that it is by default."""
+"""What may be special about a public entry, and the share of entries that it is by default.
+
+`NO_FILES` is of whole uploads, and a share of those: an answer with the archive of one of their entries is a 500.
+"""
 PLAIN: Mapping[str, float] = dict.fromkeys(FEATURES, 0.0)
 """The `features` of a corpus in which nothing is special."""
 
@@ -40,8 +45,8 @@ LEADING = (WITHIN, OUTSIDE, PRIVATE)
 """Those that make an entry refer to another one, which is there."""
 
 
-def shares(features: Mapping[str, float] | None) -> tuple[list[str | None], list[float]]:
-    """Names and the ends of their parts of [0, 1)."""
+def shares(features: Mapping[str, float] | None) -> tuple[list[str | None], list[float], float]:
+    """Names and the ends of their parts of [0, 1), and the share of uploads without files."""
     shares = dict(FEATURES)
     for name, share in (features or {}).items():
         if name not in FEATURES:
@@ -52,8 +57,9 @@ def shares(features: Mapping[str, float] | None) -> tuple[list[str | None], list
         shares[name] = share
     if sum(shares.values()) > 1 + 1e-9:
         raise ValueError("the shares of all features are together above 1")
+    of_uploads = shares.pop(NO_FILES)
     ends, end = [], 0.0
     for share in shares.values():
         end += share
         ends.append(end)
-    return [*shares, None], ends
+    return [*shares, None], ends, of_uploads

@@ -8,7 +8,16 @@ from random import Random
 from typing import NamedTuple
 
 from nomad_dask.testing.generated.draws import FULL, STEP, mixed, strata
-from nomad_dask.testing.generated.features import EMPTY, LEADING, NO_ARCHIVE, OUTSIDE, PRIVATE, WITHIN, shares
+from nomad_dask.testing.generated.features import (
+    EMPTY,
+    LEADING,
+    NO_ARCHIVE,
+    NO_FILES,
+    OUTSIDE,
+    PRIVATE,
+    WITHIN,
+    shares,
+)
 from nomad_dask.testing.generated.positions import AllBut
 from nomad_dask.testing.generated.profiles import N_PROFILES, N_SPECIAL, Access
 from nomad_dask.testing.generated.uploads import Upload, Uploads, private_upload, public_upload
@@ -33,10 +42,11 @@ class Population:
         self, n_public: int, n_private: int, *, seed: int, features: Mapping[str, float] | None
     ) -> None:
         self.n_public, self.n = n_public, n_public + n_private
-        self._names, self._ends = shares(features)
+        self._names, self._ends, self._gone = shares(features)
         rng = Random(f"{seed}/corpus")
         self._salts = {
-            name: rng.getrandbits(64) for name in ("values", "elements", "features", "targets", "profile")
+            name: rng.getrandbits(64)
+            for name in ("values", "elements", "features", "targets", "profile", "uploads")
         }
         self.hidden = array("q", strata(self.n, n_private, rng))
         """Positions of the private entries."""
@@ -73,6 +83,8 @@ class Population:
 
     def _feature(self, i: int, drawn: str | None, upload: Upload, place: int) -> str | None:
         """What can be special about it: in an upload of one there is no other to refer to."""
+        if self._without_files(upload):
+            return NO_FILES
         if drawn == WITHIN and upload.size == 1:
             drawn = OUTSIDE
         return None if drawn in LEADING and self._target(i, drawn, upload, place) is None else drawn
@@ -92,9 +104,13 @@ class Population:
                 at = (upload.start + within + (draw + k) % outside) % self.n_public
             rank = self._public.rank(at)
             has_archive = self._drawn(rank) not in (EMPTY, NO_ARCHIVE)
+            has_archive = has_archive and not self._without_files(self._public.at(at))
             if at != place and has_archive:
                 return self.shown[rank]
         return None
+
+    def _without_files(self, upload: Upload) -> bool:
+        return self._gone > 0 and self.hash(upload.start, "uploads") / (1 << 64) < self._gone
 
     def hash(self, i: int, salt: str) -> int:
         """64 bits that depend on seed and position only."""
