@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
-import pyarrow as pa
 
 from .edges.store import Store
-from .pure.errors import DatasetError, EntriesFailedError, UserError
+from .pure.errors import DatasetError, UserError
 from .pure.frames import to_pandas, units_of
 from .pure.manifest import Manifest
-from .pure.segments import Plan, Segment
-from .sides.worker import Job, in_order, read_segment
+from .pure.segments import ALPHABET, Plan, Segment
+from .sides.partitions import read_columns
+from .sides.worker import Job
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -26,29 +26,37 @@ def partitions(job: Job, plan: Plan, *, on_failure: str = "raise") -> list[Delay
     from dask import delayed
     from dask.base import tokenize
 
-    if on_failure not in ("raise", "null"):
-        raise UserError(f"on_failure must be 'raise' or 'null', not {on_failure!r}")
+    _check(on_failure)
     shared = delayed(job, name=f"job-{tokenize(job)}", traverse=False)
-    read = delayed(read_partition, pure=True)
+    read = delayed(read_columns, pure=True)
     return [read(shared, segment, on_failure) for segment in plan.segments]
 
 
-def read_partition(job: Job, segment: Segment, on_failure: str) -> pd.DataFrame:
-    """One segment as a pandas frame; what a task of the lazy frame does."""
-    table, receipt = read_segment(job, segment)
-    if receipt.failures:
-        if on_failure == "raise":
-            raise EntriesFailedError(receipt.failures)
-        names = {
-            "entry_id": pa.array([f.entry_id for f in receipt.failures], pa.string()),
-            "upload_id": pa.array([f.upload_id for f in receipt.failures], pa.string()),
-        }
-        rows = pa.table(
-            [names.get(f.name, pa.nulls(len(receipt.failures), f.type)) for f in table.schema],
-            schema=table.schema,
-        )
-        table = in_order(pa.concat_tables([table, rows]))
-    return to_pandas(table)
+def lazy_frame(job: Job, plan: Plan, *, on_failure: str = "raise") -> dd.DataFrame:
+    """A plan as a lazy frame: one partition per segment, meta and divisions known. Nothing is asked for now."""
+    from .expression import frame_of
+
+    _check(on_failure)
+    meta = to_pandas(job.schema.to_arrow().empty_table())
+    return frame_of(job, plan.segments, meta, divisions_of(plan.segments), on_failure)
+
+
+def divisions_of(segments: Sequence[Segment]) -> tuple[str, ...]:
+    """Dask's divisions of a plan. They are closed below, segments above: a bound's successor is where the next begins."""
+    return (
+        segments[0].after + ALPHABET[0],
+        *(segment.upto + ALPHABET[0] for segment in segments[:-1]),
+        segments[-1].upto or _LAST,
+    )
+
+
+_LAST = "~"
+"""After every entry id."""
+
+
+def _check(on_failure: str) -> None:
+    if on_failure not in ("raise", "null"):
+        raise UserError(f"on_failure must be 'raise' or 'null', not {on_failure!r}")
 
 
 def units(data: pd.DataFrame | dd.DataFrame | str | os.PathLike[str]) -> dict[str, str]:

@@ -29,8 +29,10 @@ from .pure.retry import Policy
 from .pure.segments import Plan
 from .sides.definitions import Served
 from .sides.planner import Cut, count_matching, make_manifest, make_plan, prepare
+from .sides.worker import Job
 
 if TYPE_CHECKING:
+    import dask.dataframe as dd
     import pandas as pd
     from dask.delayed import Delayed
     from distributed import Client as DaskClient
@@ -275,13 +277,37 @@ class ArchiveQuery:
         failed raises EntriesFailedError; `on_failure="null"` makes them rows of nulls.
         """
         from .frame import partitions
-        from .sides.worker import Job
 
+        job, plan = self._job(partition_size, npartitions, resolve_references, on_new)
+        return partitions(job, plan, on_failure=on_failure)
+
+    def to_dask_dataframe(
+        self,
+        *,
+        partition_size: int | None = None,
+        npartitions: int | None = None,
+        resolve_references: bool = True,
+        on_failure: str = "raise",
+        on_new: OnNew = "more",
+    ) -> dd.DataFrame:
+        """The query as one lazy `dask.dataframe`: one row per entry, indexed by `entry_id`, Arrow types.
+
+        Lazy: a few small requests and a sample now; data moves on `.compute()`. Divisions are known, so `.loc[id]` reads
+        one partition; `ddf[["a", "b"]]` asks the server for `a` and `b` only; `len(ddf)` and `ddf.index` ask for no archive.
+        Columns and failures are as in `to_delayed`.
+        """
+        from .frame import lazy_frame
+
+        job, plan = self._job(partition_size, npartitions, resolve_references, on_new)
+        return lazy_frame(job, plan, on_failure=on_failure)
+
+    def _job(
+        self, partition_size: int | None, npartitions: int | None, resolve_references: bool, on_new: OnNew
+    ) -> tuple[Job, Plan]:
         cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)
         question = self._question(resolve_references)
         plan, sample = run(prepare(Client(self._server), question, cut))
-        job = Job(self._server, question, sample.schema, sample.batch_size(self.batch_size), on_new)
-        return partitions(job, plan, on_failure=on_failure)
+        return Job(self._server, question, sample.schema, sample.batch_size(self.batch_size), on_new), plan
 
     def to_parquet(
         self,
