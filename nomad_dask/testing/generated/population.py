@@ -45,9 +45,9 @@ class Population:
         self._names, self._ends, self._gone = shares(features)
         rng = Random(f"{seed}/corpus")
         self._salts = {
-            name: rng.getrandbits(64)
-            for name in ("values", "elements", "features", "targets", "profile", "uploads")
+            name: rng.getrandbits(64) for name in ("values", "elements", "features", "targets", "profile")
         }
+        self._salts["files"] = Random(f"{seed}/files").getrandbits(64)
         self.hidden = array("q", strata(self.n, n_private, rng))
         """Positions of the private entries."""
         self.shown = AllBut(self.n, self.hidden)
@@ -110,7 +110,7 @@ class Population:
         return None
 
     def _without_files(self, upload: Upload) -> bool:
-        return self._gone > 0 and self.hash(upload.start, "uploads") / (1 << 64) < self._gone
+        return self._gone > 0 and self.hash(upload.start, "files") / (1 << 64) < self._gone
 
     def hash(self, i: int, salt: str) -> int:
         """64 bits that depend on seed and position only."""
