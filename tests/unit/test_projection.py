@@ -226,7 +226,7 @@ def test_a_tree_that_goes_with_every_request_stays_short() -> None:
     )
     many = narrow(WHOLE, [name for name in schema.names if "energy" in name], schema)
     assert len(many.text) < MOST_TEXT
-    assert many.tree.keys() == {"run"} and many.tree["run"]["calculation"]["energy"] == "*"
+    assert many.tree.keys() == {"run"}
     few = [name for name in schema.names if ".3." in name][:20]
     narrower = narrow(WHOLE, few, schema)
     assert narrower == narrow(WHOLE, [*reversed(few)], schema), "the order of columns does not matter"
