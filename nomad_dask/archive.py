@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeAlias
 
-from .following import Home, Place, followed, is_walkable, kind_of, measured
+from .following import Home, Place, followed, is_walkable, kind_of, measured, stands_for_a_reference
 from .pure import paths
 from .pure.errors import UserError
 from .pure.required import REF_ARCHIVES
@@ -150,16 +150,24 @@ class Archive(_View):
         definitions: the server's schema, or a function that gives it (or None). Such a function is called once
             for each archive that is walked over, so it should remember; it is pickled with the archive, while a
             schema is pickled by its identity only (`remember`).
+        sliced: lists of which only some came, by their dotted names (`required.sliced`): a reference into one is its
+            string, since the numbers in it are those of the whole list.
     """
 
-    __slots__ = ("_definitions", "_entry_id", "_source", "_upload_id")
+    __slots__ = ("_definitions", "_entry_id", "_sliced", "_source", "_upload_id")
 
     _kind, _path = ROOT, ""
 
     def __init__(
-        self, tree: dict[str, Any], entry_id: str, upload_id: str, definitions: Source = None
+        self,
+        tree: dict[str, Any],
+        entry_id: str,
+        upload_id: str,
+        definitions: Source = None,
+        sliced: frozenset[str] = frozenset(),
     ) -> None:
         self._json = tree
+        self._sliced = sliced
         self._entry_id = entry_id
         self._upload_id = upload_id
         self._source = definitions
@@ -196,7 +204,7 @@ class Archive(_View):
         if isinstance(source, Definitions):
             remember(source)
             source = _Remembered(source.identity)
-        return Archive, (self._json, self._entry_id, self._upload_id, source)
+        return Archive, (self._json, self._entry_id, self._upload_id, source, self._sliced)
 
     def _ids(self) -> tuple[str, str]:
         return self._entry_id, self._upload_id
@@ -250,6 +258,25 @@ class _Neighbour(Archive):
     @property
     def _host(self) -> Archive:
         return self._among
+
+
+class _Unknown(Archive):
+    """The archive that a section came from which the server put in a reference's place: it may be another entry's.
+
+    So references inside of it that name no entry lead nowhere, and are their strings.
+    """
+
+    __slots__ = ("_among",)
+
+    def __init__(self, host: Archive) -> None:
+        super().__init__({}, host._entry_id, host._upload_id, host._schema)
+        self._among = host
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Unknown, (self._among,)
+
+    def _other(self, upload_id: str | None, entry_id: str) -> Archive | None:
+        return self._among._other(upload_id, entry_id)
 
 
 class Section(_View):
@@ -314,7 +341,9 @@ class Sections(Sequence[Any]):
 
 
 _SLOTS = frozenset(
-    slot for kind in (_View, Archive, _Neighbour, Section) for slot in (*kind.__slots__, "_home", "_host")
+    slot
+    for kind in (_View, Archive, _Neighbour, _Unknown, Section)
+    for slot in (*kind.__slots__, "_home", "_host")
 )
 Mapping.register(_View)
 
@@ -323,6 +352,9 @@ def _present(place: Place) -> Any:
     """A JSON value as attributes give it."""
     if type(place.value) is str:
         place = followed(place)
+    elif stands_for_a_reference(place) and isinstance(place.home, Archive):
+        if not isinstance(place.home, _Unknown):
+            place = place._replace(home=_Unknown(place.home))
     value, member, home, path = place
     if type(value) is dict:
         return Section(value, home, path, kind_of(value, member, home))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from typing import Any, SupportsIndex
 
 from .edges.pages import archives, list_page
 from .edges.transport import Client, Server
@@ -43,6 +45,7 @@ class EntryList:
         self._waiting: deque[Ref] = deque()
         self._failing: dict[str, Failure] = {}
         self._missing: list[Ref] = []
+        self._turn = asyncio.Lock()
         self.fetched = 0
         """Entries listed so far."""
 
@@ -60,9 +63,35 @@ class EntryList:
         """Entries that were listed and have no archive."""
         return list(self._missing)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_turn"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._turn = asyncio.Lock()
+
     async def fetch(self, n: int = 0) -> int:
         """List at least `n` more entries in whole pages, or all up to the maximum; how many were added."""
         _check(n)
+        async with self._turn:
+            return await self._fetch(n)
+
+    async def download(self, n: int = 0) -> list[Archived]:
+        """The archives of the next `n` entries, or of all; fetches more where the list is too short.
+
+        An error, or Ctrl-C, on the way gives the entries back to the list: nothing is lost.
+        """
+        _check(n)
+        async with self._turn:
+            found: list[Archived] = []
+            try:
+                await self._download_next(n, found)
+            except BaseException:
+                self._waiting.extendleft(reversed([ref for ref, _ in found]))
+                raise
+            return found
+
+    async def _fetch(self, n: int) -> int:
         self._messages.say("Fetching remote uploads...")
         client, added = Client(self._server), 0
         while self._cursor is not None and (n <= 0 or added < n):
@@ -79,25 +108,24 @@ class EntryList:
         self._messages.say(f"{added} entries are qualified and added to the download list.")
         return added
 
-    async def download(self, n: int = 0) -> list[Archived]:
-        """The archives of the next `n` entries, or of all; fetches more where the list is too short."""
-        _check(n)
-        found: list[Archived] = []
+    async def _download_next(self, n: int, found: list[Archived]) -> None:
+        """Fill `found` with the next `n` archives, or all; entries that failed before only where nothing else is left."""
         tried = False
         while len(found) < n or not tried:
             await self._fetch_enough(n - len(found))
             batch = self._next(n - len(found) if n > 0 else len(self._waiting))
             if not batch:
-                return found if tried else await self._download(self.refs())
+                if not tried:
+                    found += await self._download(self.refs())
+                return
             found += await self._download(batch)
             tried = True
-        return found
 
     async def _fetch_enough(self, n: int) -> None:
         """Fetch as many as are short of `n`; for all (`n` not above 0), fetch when nothing was fetched yet."""
         short = n - len(self._waiting)
         if self._cursor is not None and (short > 0 if n > 0 else not self.fetched):
-            await self.fetch(max(0, short))
+            await self._fetch(max(0, short))
 
     def _next(self, n: int) -> list[Ref]:
         return [self._waiting.popleft() for _ in range(min(n, len(self._waiting)))]
@@ -106,28 +134,34 @@ class EntryList:
         if not refs:
             return []
         found: dict[Ref, dict[str, Any]] = {}
-        left = dict.fromkeys(refs)
+        settled: set[Ref] = set()
         in_flight = self._server.limits.max_concurrency
         deliveries = archives(Client(self._server), self._question, refs, self._batch, in_flight, [])
         try:
-            with self._messages.bar(f"Downloading {len(refs)} entries...", len(refs)) as advance:
-                async for delivery in deliveries:
-                    found |= dict(delivery.archives)
-                    self._missing += delivery.missing
-                    done = [ref for ref, _ in delivery.archives] + delivery.missing
-                    for ref in done + [Ref(f.entry_id, f.upload_id) for f in delivery.failures]:
-                        left.pop(ref, None)
-                        self._failing.pop(ref.entry_id, None)
-                        advance(1)
-                    self._failing |= {failure.entry_id: failure for failure in delivery.failures}
-        finally:
-            # What was not dealt with (the server is down, a wrong question, Ctrl-C) is the list's again, in its order.
-            self._waiting.extendleft(reversed([ref for ref in left if ref.entry_id not in self._failing]))
+            bar = self._messages.bar(f"Downloading {len(refs)} entries...", len(refs))
+            async with aclosing(deliveries) as running:
+                with bar as advance:
+                    async for delivery in running:
+                        found |= dict(delivery.archives)
+                        self._missing += delivery.missing
+                        failed = {failure.entry_id: failure for failure in delivery.failures}
+                        for ref in (*(ref for ref, _ in delivery.archives), *delivery.missing):
+                            self._failing.pop(ref.entry_id, None)
+                        self._failing |= failed
+                        settled |= {
+                            *delivery.missing,
+                            *(Ref(f.entry_id, f.upload_id) for f in delivery.failures),
+                        }
+                        advance(len(delivery.archives) + len(delivery.missing) + len(failed))
+        except BaseException:
+            kept = [ref for ref in refs if ref not in settled and ref.entry_id not in self._failing]
+            self._waiting.extendleft(reversed(kept))
+            raise
         return [(ref, found[ref]) for ref in refs if ref in found]
 
 
 def _check(n: Any) -> None:
-    if not isinstance(n, int) or isinstance(n, bool) or n < 0:
+    if not isinstance(n, SupportsIndex) or isinstance(n, bool) or n.__index__() < 0:
         raise UserError(f"n is how many entries, from 0 (all) up, not {n!r}")
 
 
@@ -139,6 +173,7 @@ async def again_without_references(server: Server, question: Question, refs: lis
     async for delivery in archives(Client(server), question, refs, BatchSize(), in_flight, []):
         found += delivery.archives
         failures += delivery.failures
+        failures += [Failure(*ref, None, "it has no archive any more", 2) for ref in delivery.missing]
     if failures:
         raise EntriesFailedError(tuple(failures))
     return found

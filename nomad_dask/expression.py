@@ -77,9 +77,7 @@ class ReadSegments(PartitionsFiltered, BlockwiseIO):
 
     def _simplify_up(self, parent: Expr, dependents: Any) -> Expr | None:
         if isinstance(parent, Len | Index) and self.columns:
-            bare: Any = parent.substitute(
-                self, self.substitute_parameters({"columns": [], "_series": False})
-            )
+            bare: Any = parent.substitute(self, self.substitute_parameters({"columns": [], "_series": False}))
             return bare
         if isinstance(parent, Projection) and self.operand("_series"):
             return None

@@ -19,6 +19,7 @@ class Home(Protocol):
     """The archive that a value stands in, as a walk needs it. Underscored: an archive's plain names are its data's."""
 
     _json: dict[str, Any]
+    _sliced: frozenset[str]
 
     def _ids(self) -> tuple[str, str]: ...
 
@@ -34,6 +35,18 @@ class Place(NamedTuple):
     member: Member | None
     home: Home
     path: str
+
+
+def stands_for_a_reference(place: Place) -> bool:
+    """Whether a section stands where the schema has a reference: the server has put it there, from whatever entry.
+
+    Where no schema tells, NOMAD's own way of naming references does.
+    """
+    if type(place.value) is not dict:
+        return False
+    if isinstance(place.member, Quantity):
+        return place.member.is_reference
+    return place.member is None and place.path.rstrip(".0123456789").endswith(("_ref", "_refs"))
 
 
 def kind_of(value: dict[str, Any], member: Member | None, home: Home) -> str | None:
@@ -100,11 +113,15 @@ def _walked(keys: list[str], home: Home) -> Place | None:
     value: Any = home._json
     member: Member | None = None
     kind: str | None = ROOT
+    names: list[str] = []
     for key in keys:
         if type(value) is dict and key in value:
+            names.append(key)
             definition = home._section(kind)
             member = definition.get(key) if definition else None
             value = value[key]
+        elif ".".join(names) in home._sliced:
+            return None
         elif type(value) is list and _NUMBER.fullmatch(key) and int(key) < len(value):
             value = value[int(key)]
         else:

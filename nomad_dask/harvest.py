@@ -55,7 +55,7 @@ def harvest(
     if tasks:
         store.open_for_writing()
         try:
-            with _opened(cluster or Cluster()) as client, lent_login(client, server.login) as login:
+            with _opened(cluster or Cluster()) as client, lent_login(client, server) as login:
                 tasks = [replace(task, server=replace(server, login=login)) for task in tasks]
                 _drive(client, tasks, receipts, manifest.plan, progress)
         except BaseException:

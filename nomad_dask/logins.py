@@ -8,24 +8,26 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .edges.auth import Credentials, Login, credentials_of, forget, remember
+from .edges.transport import Server
 
 if TYPE_CHECKING:
     from distributed import Client, WorkerPlugin
 
 
 @contextmanager
-def lent_login(client: Client, login: Login | None) -> Iterator[Login | None]:
+def lent_login(client: Client, server: Server) -> Iterator[Login | None]:
     """A cluster's workers, and those that join later, have this process's login for as long as the block runs.
 
     Under a name of this job alone, so that two people on one cluster do not get each other's. The environment's login
     is lent too: the workers of a running cluster may have another environment.
     """
+    login = server.login
     if login is None:
         yield None
         return
-    lent = Login(f"lent {uuid.uuid4().hex}")
+    lent = Login(f"lent {uuid.uuid4().hex}", login.who)
     name = f"nomad-dask login {lent.name}"
-    client.register_plugin(_plugin(lent, credentials_of(login)), name=name)
+    client.register_plugin(_plugin(lent, credentials_of(login, server.url)), name=name)
     try:
         yield lent
     finally:

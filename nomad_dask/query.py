@@ -24,7 +24,7 @@ from .pure.flatten import OnNew
 from .pure.limits import Limits
 from .pure.manifest import Question, identity
 from .pure.report import Failure, Report
-from .pure.required import parse
+from .pure.required import parse, sliced
 from .pure.retry import Policy
 from .pure.segments import Plan
 from .sides.definitions import Served
@@ -56,7 +56,7 @@ class ArchiveQuery:
             public server.
         after: list only entries whose id is greater than this (any string).
         results_max: at most so many entries; None: all.
-        page_size: entries that one listing request of `fetch` asks for, 10,000 at most.
+        page_size: entries that one listing request of `fetch` asks for; the server gives 10,000 at most.
         username, password: a login; its token is asked from the server in `url`, and nowhere else. Without them
             the environment's (`NOMAD_CLIENT_USER`, `NOMAD_CLIENT_PASSWORD`, `NOMAD_CLIENT_ACCESS_TOKEN`) is used.
         retry: tries of a failing request after the first.
@@ -98,7 +98,10 @@ class ArchiveQuery:
         if query is not None and not isinstance(query, dict):
             raise UserError(f"query must be a dict of NOMAD's search expression, not {type(query).__name__}")
         max_concurrency = max_concurrency if semaphore is None else semaphore
+        page_size = min(page_size, LARGEST_PAGE) if type(page_size) is int else page_size
         _whole_number("page_size", page_size, 1, LARGEST_PAGE)
+        if isinstance(sleep_time, bool) or not isinstance(sleep_time, int | float) or sleep_time < 0:
+            raise UserError(f"sleep_time must be a number of seconds from 0 up, not {sleep_time!r}")
         _whole_number("retry", retry, 0, 1_000)
         _whole_number("max_concurrency", max_concurrency, 1, 10_000)
         if batch_size is not None:
@@ -112,12 +115,12 @@ class ArchiveQuery:
         self.required = parse(required)
         self.page_size, self.batch_size, self.progress = page_size, batch_size, progress
         self._cut = Cut(results_max=results_max, after=self.after)
-        self._server = Server(
+        server = Server(
             url or PUBLIC,
             Limits(max_requests_per_second, max_concurrency, timeout),
             Policy(retry, sleep_time),
-            login_of(username, password, access_token),
         )
+        self._server = replace(server, login=login_of(server.url, username, password, access_token))
         self.clear()
 
     @property
@@ -205,7 +208,8 @@ class ArchiveQuery:
         if as_plain_dict:
             return [tree for _, tree in found]
         definitions = Served(self._server)
-        return [Archive(tree, ref.entry_id, ref.upload_id, definitions) for ref, tree in found]
+        cut = sliced(self.required)
+        return [Archive(tree, ref.entry_id, ref.upload_id, definitions, cut) for ref, tree in found]
 
     def entries_to_dataframe(
         self,
@@ -253,7 +257,9 @@ class ArchiveQuery:
             return next((found for found in reversed(downloads) if found), [])
         if which == "all":
             chosen: Sequence[int] = range(len(downloads))
-        elif not isinstance(which, str) and all(isinstance(n, int) for n in which):
+        elif (
+            isinstance(which, Sequence) and not isinstance(which, str) and all(type(n) is int for n in which)
+        ):
             chosen = sorted(set(which))
         else:
             raise UserError(f"query_selection is 'last', 'all' or a list of download numbers, not {which!r}")

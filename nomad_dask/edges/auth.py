@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 from ..pure.errors import RefusedError, UserError
 
@@ -27,45 +28,76 @@ class Login:
     """A login by name: the name tells where to look, and nothing more."""
 
     name: str
+    """Of one process and one set of secrets for one server."""
+    who: str = ""
+    """The username, or that it is a token: what another process may look for in its own environment."""
 
     def __repr__(self) -> str:
-        return f"<login {self.name} ***>"
+        return f"<login {self.who} ***>"
 
-
-ENVIRONMENT = Login("of the environment")
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        """The same visitor gives the same keys in every process."""
+        return "login", self.who
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The secrets themselves. Not printed; never part of a task."""
+    """The secrets themselves, and the one server they are for. Not printed; never part of a task."""
 
+    origin: str
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     access_token: str | None = field(default=None, repr=False)
+
+    @property
+    def who(self) -> str:
+        """Whose they are, as far as may be told."""
+        return self.username or "with an access token"
 
 
 _vault: dict[Login, Credentials] = {}
 
 
 def login_of(
-    username: str | None = None, password: str | None = None, access_token: str | None = None
+    url: str,
+    username: str | None = None,
+    password: str | None = None,
+    access_token: str | None = None,
 ) -> Login | None:
-    """The login for what a user gave, else for the environment's, else None: an anonymous visitor.
+    """The login at `url`'s server for what a user gave, else for the environment's, else None: an anonymous visitor.
 
-    A username without a password is looked up in the keyring, where that is installed.
+    A username without a password is looked up in the keyring, where that is installed. Raises UserError for secrets
+    that cannot be: empty ones, a password without a username.
     """
     if access_token is not None:
-        given = Credentials(access_token=access_token)
-        known = [login for login, credentials in _vault.items() if credentials == given]
-        login = known[0] if known else Login(f"token {len(_vault) + 1}")
+        given = Credentials(_origin(url), access_token=_clean(access_token, "access_token"))
     elif username is not None:
-        login, given = Login(username), Credentials(username, password or _from_keyring(username))
+        password = _from_keyring(username) if password is None else password
+        given = Credentials(_origin(url), _clean(username, "username"), password)
     elif password is not None:
         raise UserError("a password needs a username")
     else:
-        return ENVIRONMENT if _from_environment() is not None else None
+        found = _from_environment(url)
+        if found is None:
+            return None
+        given = found
+    known = next((login for login, credentials in _vault.items() if credentials == given), None)
+    login = known or Login(uuid.uuid4().hex, given.who)
     remember(login, given)
     return login
+
+
+def _clean(text: str, name: str) -> str:
+    """A secret without the line end that a file gives it; UserError for one that cannot be one."""
+    cleaned = text.strip() if isinstance(text, str) else ""
+    if not cleaned or not cleaned.isprintable():
+        raise UserError(f"{name} is empty, or holds control characters; leave it out to ask without a login")
+    return cleaned
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def remember(login: Login, credentials: Credentials) -> None:
@@ -78,22 +110,36 @@ def forget(login: Login) -> None:
     _vault.pop(login, None)
 
 
-def credentials_of(login: Login) -> Credentials:
-    """The secrets behind a name, in this process. UserError where there are none."""
-    found = _vault.get(login) or _from_environment()
+def credentials_of(login: Login, url: str) -> Credentials:
+    """The secrets behind a name, in this process, for the server at `url` and no other. UserError where there are none.
+
+    A process that does not know the name (a worker) takes its environment's, if they are the same person's.
+    """
+    found = _vault.get(login)
     if found is None:
-        raise UserError(
-            f"this process does not have the login {login.name!r}; set {_USER} and {_PASSWORD}, or {_TOKEN}, "
-            "in the environment of the workers"
-        )
+        found = _from_environment(url)
+        if found is None or found.who != login.who:
+            raise UserError(
+                f"this process does not have the login {login.who!r}; set {_USER} and {_PASSWORD}, or {_TOKEN}, "
+                "in its environment"
+            )
+    if found.origin != _origin(url):
+        raise UserError(f"the login {login.who!r} is for {found.origin}, and is not sent to {_origin(url)}")
     return found
 
 
-def _from_environment() -> Credentials | None:
+def secrets_of(login: Login, url: str) -> tuple[str, ...]:
+    """What must stand in no text: the password, as it is and as urls write it, and the given token."""
+    credentials = credentials_of(login, url)
+    plain = [s for s in (credentials.password, credentials.access_token) if s]
+    return tuple({form for s in plain for form in (s, quote(s), quote_plus(s), quote(s, safe=""))})
+
+
+def _from_environment(url: str) -> Credentials | None:
     token, username, password = (os.environ.get(name) for name in (_TOKEN, _USER, _PASSWORD))
     if token:
-        return Credentials(access_token=token)
-    return Credentials(username, password or _from_keyring(username)) if username else None
+        return Credentials(_origin(url), access_token=_clean(token, _TOKEN))
+    return Credentials(_origin(url), username, password or _from_keyring(username)) if username else None
 
 
 def _from_keyring(username: str) -> str:
@@ -133,7 +179,7 @@ class Tokens:
 
     async def get(self, url: str, login: Login, ask: Ask) -> str:
         """A token that is good for a while, from memory or from the server at `url`."""
-        credentials = credentials_of(login)
+        credentials = credentials_of(login, url)
         if credentials.access_token is not None:
             return credentials.access_token
         async with self._locks.setdefault((url, login), asyncio.Lock()):
@@ -146,8 +192,8 @@ class Tokens:
     def forget(self, url: str, login: Login, token: str) -> bool:
         """Drop a token that the server did not take; whether another one can be had."""
         if self._tokens.get((url, login), ("", 0))[0] == token:
-            del self._tokens[url, login]
-        return credentials_of(login).access_token is None
+            self._tokens.pop((url, login), None)
+        return credentials_of(login, url).access_token is None
 
 
 async def _ask_for_token(credentials: Credentials, ask: Ask) -> tuple[str, float]:

@@ -76,11 +76,21 @@ def _close() -> None:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the loop thread and wait for it; also from inside another running event loop."""
-    future = asyncio.run_coroutine_threadsafe(work, process().loop)
+    ended = threading.Event()
+
+    async def tracked() -> T:
+        try:
+            return await work
+        finally:
+            ended.set()
+
+    future = asyncio.run_coroutine_threadsafe(tracked(), process().loop)
     try:
         return future.result()
     except BaseException:
-        future.cancel()
+        # Ctrl-C: what the work must put back in its place, it puts back before the caller goes on.
+        if future.cancel():
+            ended.wait(5)
         raise
 
 

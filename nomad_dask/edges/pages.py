@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -134,7 +134,7 @@ async def listing(
 
 async def archives(
     client: Client, question: Question, refs: Iterable[Ref], size: BatchSize, in_flight: int, sizes: list[int]
-) -> AsyncIterator[Delivery]:
+) -> AsyncGenerator[Delivery, None]:
     """The archives of listed entries, batch by batch, in the order of the list, `in_flight` requests at a time.
 
     Entries that do not come are asked for once more, by themselves, after the rest. `sizes` is filled with the

@@ -35,7 +35,7 @@ from ..pure.retry import (
     parse_retry_after,
 )
 from ..pure.words import decoded, server_words
-from .auth import Login, Tokens, check_safe
+from .auth import Login, Tokens, check_safe, secrets_of
 from .loop import process
 
 
@@ -49,11 +49,15 @@ class Server:
     login: Login | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.url, str):
+            raise UserError(f"url must be a text, not {type(self.url).__name__}")
+        if "@" in self.url:
+            raise UserError("the url may hold no login; give username and password, or a token, apart")
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError(f"no url of a server: {self.url!r}; expected one like https://host/prefix/api/v1")
-        if parts.username or parts.password or parts.query:
-            raise UserError("the url may hold no login and no query; give username, password or token apart")
+        if parts.query:
+            raise UserError(f"the url may hold no query: {self.url!r}")
         if self.login is not None:
             check_safe(self.url)
         object.__setattr__(self, "url", _base(self.url.rstrip("/")))
@@ -77,6 +81,7 @@ class Answer:
     """From sending to the last byte of the try that succeeded."""
 
 
+TOKEN = "auth/token"
 Check = Callable[[Any], bool]
 """Whether a decoded answer has the shape that was asked for."""
 
@@ -144,8 +149,11 @@ class Client:
         for last in (False, True):
             token = await tokens.get(self.server.url, login, self._ask_for_token)
             headers = send.get("headers", {}) | {"Authorization": f"Bearer {token}"}
+            hide = (token, *secrets_of(login, self.server.url))
             try:
-                return await self._asked(method, path, send | {"headers": headers}, expected, **how)
+                return await self._asked(
+                    method, path, send | {"headers": headers}, expected, hide=hide, **how
+                )
             except RefusedError as error:
                 if error.status != 401 or not tokens.forget(self.server.url, login, token) or last:
                     raise
@@ -153,7 +161,8 @@ class Client:
 
     async def _ask_for_token(self, method: str, fields: dict[str, str]) -> Any:
         send = {"data" if method == "POST" else "params": fields}
-        return (await self._asked(method, "auth/token", send, _is_token, known=False)).data
+        hide = secrets_of(self.server.login, self.server.url) if self.server.login else ()
+        return (await self._asked(method, TOKEN, send, _is_token, known=False, hide=hide)).data
 
     async def _asked(
         self,
@@ -165,7 +174,12 @@ class Client:
         entries: int = 1,
         known: bool = True,
         suspect: bool = False,
+        hide: tuple[str, ...] = (),
     ) -> Answer:
+        """One question with its retries. `hide`: secrets that it carries, which no error may repeat.
+
+        Errors of such a question are chained to nothing: the library's own hold its headers and its url.
+        """
         url = f"{self.server.url}/{path}"
         gate, policy = _gate(self.server), self.server.policy
         attempt = 0
@@ -176,6 +190,10 @@ class Client:
             if isinstance(result, Answer):
                 return result
             outcome, words, cause = result
+            if hide:
+                words, cause = _without(words, hide), None
+            if path == TOKEN and outcome != Status(401):
+                words = ""  # such an answer may hold anything of a login
             if not known and outcome in (Broken("refused"), Broken("undecodable")):
                 raise UnreachableError(f"no NOMAD server answers at {self.server.url}: {words}") from cause
             match decide(outcome, attempt, policy, entries=entries, suspect=suspect, jitter=random.random()):
@@ -214,7 +232,8 @@ class Client:
                 if response.status != 200:
                     after = parse_retry_after(response.headers.get("Retry-After"), time.time())
                     moved = response.headers.get("Location")
-                    words = f"moved to {moved}; use that url" if moved else server_words(body)
+                    place = moved.partition("?")[0] if moved else ""
+                    words = f"moved to {place}; use that url" if moved else server_words(body)
                     return Status(response.status, after), words, None
                 data = decoded(body)
                 if not expected(data):
@@ -242,6 +261,12 @@ def _outcome(error: Exception) -> Broken:
         case aiohttp.ClientError() | OSError():
             return Broken("reset")
     raise error
+
+
+def _without(words: str, secrets: tuple[str, ...]) -> str:
+    for secret in sorted(secrets, key=len, reverse=True):
+        words = words.replace(secret, "***")
+    return words
 
 
 class _Gate:

@@ -238,3 +238,22 @@ def _kind(value: Any) -> str:
     names = {list: "a list", tuple: "a list", bool: "a bool", int: "a number", float: "a number"}
     name = names.get(type(value))
     return f"{name} ({value!r})" if name else f"a {type(value).__name__}"
+
+
+def sliced(required: Required) -> frozenset[str]:
+    """The lists, by their names joined by dots, whose answers begin elsewhere than at their first section.
+
+    Lists come compact (`nomad_api.md`), so a number that a reference holds is not the number in such an answer.
+    """
+    return frozenset(".".join(keys) for keys in _sliced(required.tree, ()))
+
+
+def _sliced(tree: Any, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for key, below in tree.items() if isinstance(tree, dict) else ():
+        match = _KEY.fullmatch(key)
+        if match is None:
+            continue
+        keys = (*above, match["name"])
+        if match["slice"] and not re.match(r"\[0?(:|\])", match["slice"]):
+            yield keys
+        yield from _sliced(below, keys)

@@ -15,6 +15,8 @@ _NUMBERS = re.compile(r"\.\d+(?=\.|$)")
 
 def keys_of(keys_to_filter: Any) -> tuple[str, ...]:
     """The keys that a user gives, one as a plain text; none for None and an empty list. Raises UserError."""
+    if not isinstance(keys_to_filter, str | Iterable | None):
+        raise UserError(f"keys_to_filter is a list of paths, not {keys_to_filter!r}")
     keys = (keys_to_filter,) if isinstance(keys_to_filter, str) else tuple(keys_to_filter or ())
     for key in keys:
         if not isinstance(key, str):

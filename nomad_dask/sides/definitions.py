@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..edges.loop import run
+from ..edges.loop import process, run
 from ..edges.transport import Client, Server
-from ..pure.errors import RefusedError, ServerError
+from ..pure.errors import NomadDaskError, RefusedError
+from ..pure.retry import Policy
 from ..pure.sections import Definitions
 
 PATH = "schemas/nomad.datamodel.datamodel.EntryArchive?property_subtypes=true"
-_known: dict[str, Definitions | None] = {}
+_AGAIN = 600.0
+"""Seconds after which a server that did not give its schema is asked for it again."""
+_known: dict[str, tuple[Definitions | None, float]] = {}
 
 
 async def definitions_of(client: Client) -> Definitions | None:
     """What the server says of sections and quantities; None where it serves no schema (the older servers).
 
-    One request of about 1 MB for each server in the life of the process. A server that fails at this one question is
-    done without its schema for now, with a warning: types then come from a sample, and there are no units.
+    One request of about 1 MB for each server in the life of the process; no login is needed for it. A server that
+    fails at this one question is done without its schema for a while, with a warning: types then come from a sample,
+    and there are no units.
     """
     url = client.server.url
-    if url not in _known:
+    async with process().kept("schemas", asyncio.Lock):
+        found, until = _known.get(url, (None, 0.0))
+        if time.monotonic() < until:
+            return found
         try:
-            _known[url] = Definitions((await client.get(PATH)).data)
-        except RefusedError as error:
-            if error.status not in (404, 405):
-                raise
-            _known[url] = None
-        except ServerError as error:
+            _known[url] = await _asked(client), float("inf")
+        except NomadDaskError as error:
             warnings.warn(f"going on without units, with types from a sample: {error}", stacklevel=2)
+            _known[url] = None, time.monotonic() + _AGAIN
+        return _known[url][0]
+
+
+async def _asked(client: Client) -> Definitions | None:
+    anonymous = Client(replace(client.server, login=None, policy=Policy(retry=1)))
+    try:
+        return Definitions((await anonymous.get(PATH)).data)
+    except RefusedError as error:
+        if error.status in (404, 405):
             return None
-    return _known[url]
+        if error.status not in (401, 403) or client.server.login is None:
+            raise
+    return Definitions((await client.get(PATH)).data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """SPEC 11: tokens from the query's own server, refreshed in time; secrets by reference, and nowhere else."""
 
 import pickle
+import traceback
 
 import pytest
 
@@ -8,9 +9,9 @@ from nomad_dask import ArchiveQuery
 from nomad_dask.edges import auth
 from nomad_dask.edges.auth import Credentials, Login, Tokens, credentials_of, login_of, remember
 from nomad_dask.edges.loop import run
-from nomad_dask.pure.errors import RefusedError, UserError
+from nomad_dask.pure.errors import NomadDaskError, RefusedError, UserError
 from nomad_dask.testing import serve
-from nomad_dask.testing.faults import Faults, Rule, Status
+from nomad_dask.testing.faults import Faults, Reset, Rule, Status, Truncate
 
 SILENT = {"progress": False, "sleep_time": 0.01, "max_requests_per_second": None}
 
@@ -53,7 +54,7 @@ def test_a_token_is_replaced_before_its_end():
         asked.append((method, now[0]))
         return {"access_token": f"t{len(asked)}", "expires_in": 100}
 
-    tokens, login = Tokens(clock=lambda: now[0]), login_of("ada", "ada-pw")
+    tokens, login = Tokens(clock=lambda: now[0]), login_of("https://x", "ada", "ada-pw")
 
     def token_at(when):
         now[0] = when
@@ -126,12 +127,12 @@ def test_a_redirect_is_not_followed_with_the_login(served):
 
 
 def test_a_login_is_only_a_name():
-    login = login_of("ada", "S3CRET-S3CRET")
+    login = login_of("https://x", "ada", "S3CRET-S3CRET")
     everything = b"".join(
         [
             repr(login).encode(),
             pickle.dumps(login),
-            repr(credentials_of(login)).encode(),
+            repr(credentials_of(login, "https://x")).encode(),
             pickle.dumps(ArchiveQuery(url="https://x/api/v1", username="ada", password="S3CRET-S3CRET")),
             repr(
                 vars(ArchiveQuery(url="https://x/api/v1", username="ada", password="S3CRET-S3CRET"))
@@ -144,13 +145,82 @@ def test_a_login_is_only_a_name():
 
 def test_a_process_without_the_login_says_what_to_set(monkeypatch):
     with pytest.raises(UserError, match="NOMAD_CLIENT_USER"):
-        credentials_of(Login("nobody here"))
-    remember(Login("somebody"), Credentials("ada", "x"))
-    assert credentials_of(Login("somebody")).username == "ada"
+        credentials_of(Login("nobody here"), "https://x")
+    remember(Login("somebody"), Credentials("https://x", "ada", "x"))
+    assert credentials_of(Login("somebody"), "https://x/api/v1").username == "ada"
+    with pytest.raises(UserError, match="is for https://x, and is not sent to https://y"):
+        credentials_of(Login("somebody"), "https://y/api/v1")
+    monkeypatch.setenv("NOMAD_CLIENT_USER", "bo")
+    monkeypatch.setenv("NOMAD_CLIENT_PASSWORD", "bo-pw")
+    with pytest.raises(UserError, match="does not have the login 'ada'"):
+        credentials_of(Login("gone", "ada"), "https://x")
+    assert credentials_of(Login("gone", "bo"), "https://x").password == "bo-pw"
 
 
 def test_equal_tokens_have_equal_names():
-    assert login_of(access_token="t1") == login_of(access_token="t1") != login_of(access_token="t2")
-    assert auth.login_of() is None
+    one = login_of("https://x", access_token="t1")
+    assert one == login_of("https://x/api/v1", access_token="t1\n")
+    assert one != login_of("https://x", access_token="t2")
+    assert one != login_of("https://y", access_token="t1")
+    assert auth.login_of("https://x") is None
     with pytest.raises(UserError, match="username"):
-        login_of(password="x")
+        login_of("https://x", password="x")
+    for empty in ("", "  ", "a\nb"):
+        with pytest.raises(UserError, match="access_token is empty"):
+            login_of("https://x", access_token=empty)
+
+
+def test_secrets_go_to_their_own_server_whatever_else_is_made_meanwhile():
+    with serve(n_entries=20, seed=1) as one, serve(n_entries=20, seed=1) as other:
+        first = ArchiveQuery(url=one, username="ada", password="ada-pw", **SILENT)
+        ArchiveQuery(url=other, username="ada", password="S3CRET-OF-THE-OTHER", **SILENT)
+        assert first.count() > 20
+        assert other.log.count() == 0
+        with pytest.raises(RefusedError, match="Incorrect"):
+            ArchiveQuery(url=one, username="ada", password="wrong", **SILENT).count()
+
+
+def test_the_environments_login_is_read_when_the_query_is_made(served, monkeypatch):
+    counts = []
+    for user in ("ada", "bo"):
+        monkeypatch.setenv("NOMAD_CLIENT_USER", user)
+        monkeypatch.setenv("NOMAD_CLIENT_PASSWORD", f"{user}-pw")
+        counts.append(ArchiveQuery(url=served, **SILENT).count())
+    assert counts == [100 + private_of(served, "ada"), 100 + private_of(served, "bo")]
+
+
+@pytest.mark.parametrize("version", ["2.0", "1.3"])
+@pytest.mark.parametrize(
+    "fault", [Status(302), Status(404), Status(500, html=True), Reset(), Truncate(0.5)], ids=str
+)
+@pytest.mark.parametrize("path", ["auth/token", "entries/query"])
+def test_no_error_repeats_a_secret(version, fault, path, monkeypatch):
+    """Neither its message, nor its causes and contexts, nor what a traceback prints."""
+    password = "ada-pw"
+    with serve(n_entries=10, version=version) as url:
+        given, login = [], url.server.users.login
+
+        def noted(username, secret):
+            answer = login(username, secret)
+            given.append(answer["access_token"])
+            return answer
+
+        monkeypatch.setattr(url.server.users, "login", noted)
+        url.faults = Faults([Rule(fault, path=path)])
+        with pytest.raises(NomadDaskError) as caught:
+            ArchiveQuery(url=url, username="ada", password=password, retry=1, **SILENT).count()
+    told, error = [], caught.value
+    while error is not None:
+        told += [str(error), repr(error), *traceback.format_exception_only(error)]
+        error = error.__cause__ or error.__context__
+    for secret in (password, *given):
+        assert not [words for words in told if secret in words]
+
+
+@pytest.mark.parametrize(
+    "url", ["ada:PASSW0RD@host/api/v1", "ftp://ada:PASSW0RD@host", "https://ada:PASSW0RD@host"]
+)
+def test_a_url_with_a_login_is_not_repeated(url):
+    with pytest.raises(UserError, match="may hold no login") as caught:
+        ArchiveQuery(url=url)
+    assert "PASSW0RD" not in str(caught.value)

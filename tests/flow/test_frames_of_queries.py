@@ -68,7 +68,7 @@ def test_query_selection(url):
         *everything.index[:8],
         *everything.index[16:],
     ]
-    for wrong in ([3], [-1], "first", [0.5]):
+    for wrong in ([3], [-1], "first", [0.5], 0, None, [True]):
         with pytest.raises(UserError, match="download"):
             query.entries_to_dataframe(query_selection=wrong)
 

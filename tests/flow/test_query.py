@@ -162,6 +162,55 @@ def test_an_error_of_the_whole_request_keeps_the_list(served):
     assert len(query.download(10)) == 10
 
 
+@pytest.mark.parametrize("k", [1, 3, 6])
+def test_an_error_on_the_way_gives_everything_back(served, k):
+    """502s from the k-th batch on: what had come already is the list's again, and comes later."""
+    query = query_of(served, retry=0, batch_size=2, max_concurrency=1, page_size=10)
+    query.fetch(30)
+    listed = query.entry_list()
+    served.faults = Faults([Rule(Status(502), match=lambda body: len(asked) >= k or asked.append(1))])
+    asked = []
+    with pytest.raises(ServerError):
+        query.download(20)
+    assert query.entry_list() == listed
+    with pytest.raises(ServerError):
+        query.download(50)
+    assert [e for e, _ in query.entry_list()] == [e for e, _ in listed] + [
+        e for e, _ in query.entry_list()[len(listed) :]
+    ]
+    served.faults = None
+    assert len(loop(query, 7)) == 60
+
+
+def test_a_cancelled_download_gives_everything_back(served):
+    query = query_of(served, batch_size=2, max_concurrency=1)
+
+    async def cut_short():
+        served.faults = Faults(latency=0.05)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(query.async_download(), 0.5)
+        while len(query.entry_list()) not in (0, 60):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(cut_short())
+    served.faults = None
+    assert len(loop(query, 20)) == 60
+
+
+def test_calls_at_once_take_turns(served):
+    query = query_of(served, page_size=5, results_max=25)
+
+    async def all_at_once():
+        return await asyncio.gather(
+            *(query.async_download(5) for _ in range(4)), query.async_fetch(), query.async_fetch()
+        )
+
+    *downloads, _, _ = asyncio.run(all_at_once())
+    rest = query.download()
+    ids = [a.entry_id for found in (*downloads, rest) for a in found]
+    assert len(ids) == len(set(ids)) == 25
+
+
 def test_async_calls_and_sync_calls_inside_a_running_loop(served):
     query = query_of(served, page_size=10)
 
@@ -225,7 +274,9 @@ def test_a_lazy_partition_with_failures_raises_or_holds_nulls(served):
     [
         ({"query": ["x"]}, "query must be a dict"),
         ({"page_size": 0}, "page_size"),
-        ({"page_size": 10_001}, "page_size"),
+        ({"sleep_time": -1}, "sleep_time"),
+        ({"sleep_time": "x"}, "sleep_time"),
+        ({"url": 5}, "url"),
         ({"results_max": -5}, "results_max"),
         ({"retry": -1}, "retry"),
         ({"max_concurrency": 0}, "max_concurrency"),
