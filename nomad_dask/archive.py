@@ -352,9 +352,12 @@ def _present(place: Place) -> Any:
     """A JSON value as attributes give it."""
     if type(place.value) is str:
         place = followed(place)
-    elif stands_for_a_reference(place) and isinstance(place.home, Archive):
-        if not isinstance(place.home, _Unknown):
-            place = place._replace(home=_Unknown(place.home))
+    elif (
+        stands_for_a_reference(place)
+        and isinstance(place.home, Archive)
+        and not isinstance(place.home, _Unknown)
+    ):
+        place = place._replace(home=_Unknown(place.home))
     value, member, home, path = place
     if type(value) is dict:
         return Section(value, home, path, kind_of(value, member, home))

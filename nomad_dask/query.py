@@ -6,9 +6,8 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal, overload
-
-import orjson
 
 from .archive import Archive
 from .dataframes import DtypeBackend, entries_to_dataframe
@@ -19,6 +18,7 @@ from .edges.store import Store
 from .edges.transport import Client, Server
 from .entrylist import Archived, EntryList, again_without_references, batch_of
 from .messages import Messages
+from .pure import arguments
 from .pure.errors import UserError
 from .pure.flatten import OnNew
 from .pure.limits import Limits
@@ -95,23 +95,20 @@ class ArchiveQuery:
         timeout: float = 300.0,
         progress: bool = True,
     ) -> None:
-        if query is not None and not isinstance(query, dict):
-            raise UserError(f"query must be a dict of NOMAD's search expression, not {type(query).__name__}")
         max_concurrency = max_concurrency if semaphore is None else semaphore
         page_size = min(page_size, LARGEST_PAGE) if type(page_size) is int else page_size
-        _whole_number("page_size", page_size, 1, LARGEST_PAGE)
-        if isinstance(sleep_time, bool) or not isinstance(sleep_time, int | float) or sleep_time < 0:
-            raise UserError(f"sleep_time must be a number of seconds from 0 up, not {sleep_time!r}")
-        _whole_number("retry", retry, 0, 1_000)
-        _whole_number("max_concurrency", max_concurrency, 1, 10_000)
+        arguments.whole_number("page_size", page_size, 1, LARGEST_PAGE)
+        arguments.whole_number("retry", retry, 0, 1_000)
+        arguments.whole_number("max_concurrency", max_concurrency, 1, 10_000)
         if batch_size is not None:
-            _whole_number("batch_size", batch_size, 1, LARGEST_PAGE)
+            arguments.whole_number("batch_size", batch_size, 1, LARGEST_PAGE)
         if max_requests_per_second is not None:
-            _positive("max_requests_per_second", max_requests_per_second, "or None")
-        _positive("timeout", timeout, "in seconds")
-        if not isinstance(owner, str) or not isinstance(after or "", str):
-            raise UserError(f"owner and after are texts, not {owner!r} and {after!r}")
-        self.owner, self.query, self.after = owner, _as_json(query or {}), after or ""
+            arguments.number("max_requests_per_second", max_requests_per_second, "or None")
+        arguments.number("sleep_time", sleep_time, "in seconds", zero=True)
+        arguments.number("timeout", timeout, "in seconds")
+        arguments.text("owner", owner)
+        arguments.text("after", after or "")
+        self.owner, self.query, self.after = owner, arguments.as_json(query or {}), after or ""
         self.required = parse(required)
         self.page_size, self.batch_size, self.progress = page_size, batch_size, progress
         self._cut = Cut(results_max=results_max, after=self.after)
@@ -121,6 +118,7 @@ class ArchiveQuery:
             Policy(retry, sleep_time),
         )
         self._server = replace(server, login=login_of(server.url, username, password, access_token))
+        self._matching: int | None = None
         self.clear()
 
     @property
@@ -158,7 +156,8 @@ class ArchiveQuery:
 
     def count(self) -> int:
         """How many entries match (after the cursor `after`), whatever `results_max` says. One small request."""
-        return run(count_matching(Client(self._server), self._question(), self.after))
+        self._matching = run(count_matching(Client(self._server), self._question(), self.after))
+        return self._matching
 
     def plan(self, *, partition_size: int | None = None, npartitions: int | None = None) -> Plan:
         """The segments that this query would be cut into. A few small requests; no archive is asked for.
@@ -172,36 +171,46 @@ class ArchiveQuery:
         """What was fetched and not yet downloaded: `(entry_id, upload_id)`; those that failed stand at the end."""
         return [(ref.entry_id, ref.upload_id) for ref in self._list.refs()]
 
-    def fetch(self, n: int = 0) -> int:
-        """List the next `n` entries (in whole pages), or all up to `results_max`; returns how many were added."""
-        return run(self._list.fetch(n))
+    def fetch(self, n: int = 0, *, number: int = 0) -> int:
+        """List the next `n` entries (in whole pages), or all up to `results_max`; returns how many were added.
 
-    async def async_fetch(self, n: int = 0) -> int:
+        `number` is nomad-lab's name for `n`.
+        """
+        return run(self._list.fetch(n or number))
+
+    async def async_fetch(self, n: int = 0, *, number: int = 0) -> int:
         """`fetch`, for `await`."""
-        return await arun(self._list.fetch(n))
+        return await arun(self._list.fetch(n or number))
 
     @overload
-    def download(self, n: int = 0, *, as_plain_dict: Literal[False] = False) -> list[Archive]: ...
+    def download(
+        self, n: int = 0, *, as_plain_dict: Literal[False] = False, number: int = 0
+    ) -> list[Archive]: ...
 
     @overload
-    def download(self, n: int = 0, *, as_plain_dict: Literal[True]) -> list[dict[str, Any]]: ...
+    def download(
+        self, n: int = 0, *, as_plain_dict: Literal[True], number: int = 0
+    ) -> list[dict[str, Any]]: ...
 
-    def download(self, n: int = 0, *, as_plain_dict: bool = False) -> list[Archive] | list[dict[str, Any]]:
+    def download(
+        self, n: int = 0, *, as_plain_dict: bool = False, number: int = 0
+    ) -> list[Archive] | list[dict[str, Any]]:
         """The archives of the next `n` entries of the list, or of all; fetches more where the list is too short.
 
         Entries that fail stay in the list, at its end, and are told in `failures`; they are tried again when nothing
         else is left. Entries without archive leave the list and are told in `missing`. An empty result means that
         there is nothing more to be had.
 
-        Gives `Archive` objects (see there: attributes, references, units), or the plain JSON with `as_plain_dict`.
+        Gives `Archive` objects (see there: attributes, references, units), or the plain JSON with `as_plain_dict`. The
+        query keeps the same JSON for `entries_to_dataframe`: copy it before you change it. `number` is `n`.
         """
-        return self._delivered(run(self._list.download(n)), as_plain_dict)
+        return self._delivered(run(self._list.download(n or number)), as_plain_dict)
 
     async def async_download(
-        self, n: int = 0, *, as_plain_dict: bool = False
+        self, n: int = 0, *, as_plain_dict: bool = False, number: int = 0
     ) -> list[Archive] | list[dict[str, Any]]:
         """`download`, for `await`."""
-        return self._delivered(await arun(self._list.download(n)), as_plain_dict)
+        return self._delivered(await arun(self._list.download(n or number)), as_plain_dict)
 
     def _delivered(self, found: list[Archived], as_plain_dict: bool) -> list[Archive] | list[dict[str, Any]]:
         self._downloads.append(found)
@@ -375,26 +384,22 @@ class ArchiveQuery:
     def _question(self, resolve_references: bool = True) -> Question:
         return Question(self.owner, self.query, self.required, resolve_references)
 
+    def _facts(self) -> dict[str, str]:
+        """What the query asks for, how many match (if known), and how far it is. Never a secret."""
+        to_do = len(self._list.refs())
+        return {
+            "server": self.url,
+            "owner": self.owner,
+            "query": str(self.query or "everything"),
+            "required": ", ".join(self.required.paths) or "nothing",
+            "entries": ("all" if self.results_max is None else f"at most {self.results_max}")
+            + ("" if self._matching is None else f" of {self._matching} that match"),
+            "so far": f"{self._list.fetched} fetched, {to_do} of them to download, {len(self.failures)} failed",
+        }
+
     def __repr__(self) -> str:
-        state = f"{self._list.fetched} fetched, {len(self._list.refs())} of them to download"
-        most = "all" if self.results_max is None else f"at most {self.results_max}"
-        return f"<ArchiveQuery {self.owner} {self.query} at {self.url}: {most} entries; {state}>"
+        return f"<ArchiveQuery {'; '.join(f'{name}: {fact}' for name, fact in self._facts().items())}>"
 
-
-def _as_json(query: dict[str, Any]) -> dict[str, Any]:
-    """The query as it goes over the wire: a tuple is a list there, a date its text; so that it equals itself later."""
-    try:
-        plain: dict[str, Any] = orjson.loads(orjson.dumps(query))
-    except TypeError as error:
-        raise UserError(f"query holds what JSON cannot: {error}") from error
-    return plain
-
-
-def _positive(name: str, value: Any, note: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise UserError(f"{name} must be a number above 0 ({note}), not {value!r}")
-
-
-def _whole_number(name: str, value: Any, least: int, most: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise UserError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+    def _repr_html_(self) -> str:
+        rows = (f"<tr><th>{name}</th><td>{escape(fact)}</td></tr>" for name, fact in self._facts().items())
+        return f"<table><caption>ArchiveQuery</caption>{''.join(rows)}</table>"

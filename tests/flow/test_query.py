@@ -294,6 +294,21 @@ def test_arguments_are_checked_before_any_request(options, words):
         ArchiveQuery(**options)
 
 
+def test_a_query_says_what_it_asks_for_and_how_far_it_is(served):
+    query = query_of(served, query={"results.material.elements:any": ["<Ti>"]}, page_size=10)
+    assert "at most 1000;" in repr(query) and "results.material.elements" in repr(query)
+    count = query.count()
+    query.fetch(5)
+    assert f"at most 1000 of {count} that match" in repr(query)
+    html = query._repr_html_()
+    assert "&lt;Ti&gt;" in html and "<Ti>" not in html and str(served) in html
+
+
+def test_nomad_labs_name_for_n(served):
+    query = query_of(served, page_size=10)
+    assert query.fetch(number=10) == 10 and len(query.download(number=4)) == 4
+
+
 def test_required_mistakes_are_required_errors():
     with pytest.raises(RequiredError, match=r"unknown directive 'nope' at run\.calculation"):
         ArchiveQuery(required={"run": {"calculation": "nope"}})

@@ -1,0 +1,45 @@
+"""Owns the checks of plain arguments: each says what is wrong, with which argument, and what it should be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from .errors import UserError
+
+
+def as_json(query: dict[str, Any]) -> dict[str, Any]:
+    """A query as it goes over the wire: a tuple is a list there, a date its text; so that it equals itself later."""
+    if not isinstance(query, dict):
+        raise UserError(f"query must be a dict of NOMAD's search expression, not {type(query).__name__}")
+    try:
+        plain: dict[str, Any] = orjson.loads(orjson.dumps(query))
+    except TypeError as error:
+        raise UserError(f"query holds what JSON cannot: {error}") from error
+    return plain
+
+
+def whole_number(name: str, value: Any, least: int, most: int) -> None:
+    """UserError unless `value` is an int from `least` to `most`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise UserError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+
+
+def number(name: str, value: Any, note: str, *, zero: bool = False) -> None:
+    """UserError unless `value` is a number above 0, or from 0 up with `zero`."""
+    right = (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and (value > 0 or (zero and value == 0))
+    )
+    if not right:
+        raise UserError(
+            f"{name} must be a number {'from 0 up' if zero else 'above 0'} ({note}), not {value!r}"
+        )
+
+
+def text(name: str, value: Any) -> None:
+    """UserError unless `value` is a text."""
+    if not isinstance(value, str):
+        raise UserError(f"{name} must be a text, not {value!r}")
