@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +28,8 @@ Tell = Callable[[int, tuple[str, ...], Any, bool], None]
 ABSENT: Any = object()
 _EMPTY: dict[str, Any] = {}
 _NONE = type(None)
+_FEW = 4
+"""Where fewer than one in so many are dicts, these are looked at alone and put in place afterwards."""
 
 
 class Place:
@@ -157,9 +160,10 @@ class _Cells:
             fits = value is None or (
                 types.fits(value, self._kind) and (not self._is_float or _is_exact(value))
             )
-            kept.append(value if fits else None)
             if not fits:
                 place.odd(position, value)
+            # Arrow refuses integers past 2**53 among floats, those too that a float holds.
+            kept.append((_as_floats(value) if self._is_float else value) if fits else None)
         try:
             return pa.array(kept, self._arrow)
         except UnicodeEncodeError:
@@ -183,7 +187,10 @@ class _Structs:
             (key, assembler(below, field.type))
             for (key, below), field in zip(shape.fields, arrow, strict=True)
         ]
-        self._is_text = {key: below.absent is ABSENT for key, below in self._below}
+        self._absent = {key: below.absent for key, below in self._below}
+        self._types = {field.name: field.type for field in arrow}
+        # Keys that some dict was seen to lack: where none lacks it, taking it out is twice as fast.
+        self._partial: set[str] = set()
 
     def build(self, values: list[Any], place: Place) -> pa.Array:
         classes = set(map(type, values))
@@ -194,31 +201,63 @@ class _Structs:
         picks = [position for position, value in enumerate(values) if value is not None]
         if not picks:
             return pa.nulls(len(values), self._type)
-        cells = self._all([values[position] for position in picks], place.picked(picks))
+        missing = np.ones(len(values), np.bool_)
+        missing[picks] = False
+        if len(picks) * _FEW > len(values):
+            sections = [_EMPTY if value is None else value for value in values]
+            return self._all(sections, place, mask=pa.array(missing))
         order = np.zeros(len(values), np.int64)
         order[picks] = np.arange(len(picks))
-        mask = np.ones(len(values), np.bool_)
-        mask[picks] = False
-        return cells.take(pa.array(order, mask=mask))
+        cells = self._all([values[position] for position in picks], place.picked(picks))
+        return cells.take(pa.array(order, mask=missing))
 
-    def _all(self, sections: list[dict[str, Any]], place: Place) -> pa.Array:
+    def _all(self, sections: list[dict[str, Any]], place: Place, mask: pa.Array | None = None) -> pa.Array:
+        held = sum(map(len, sections))
+        columns = self._sparse(sections) if held * 2 < len(sections) * len(self._below) else None
         cells = []
         used = 0
         for key, below in self._below:
-            absent, under = below.absent, place.under(key)
-            found = below.build([section.get(key, absent) for section in sections], under)
+            if columns is None:
+                values = self._taken(key, sections)
+            elif key in columns:
+                values = columns[key]
+            else:
+                cells.append(pa.nulls(len(sections), self._types[key]))
+                continue
+            under = place.under(key)
+            found = below.build(values, under)
             used += len(found) - found.null_count + under.n_odd
             cells.append(found)
-        if used != sum(map(len, sections)):
+        if used != held:
             self._tell_strays(sections, place)
-        return pa.StructArray.from_arrays(cells, fields=self._fields)
+        return pa.StructArray.from_arrays(cells, fields=self._fields, mask=mask)
+
+    def _taken(self, key: str, sections: list[dict[str, Any]]) -> list[Any]:
+        if key not in self._partial:
+            try:
+                return list(map(itemgetter(key), sections))
+            except KeyError:
+                self._partial.add(key)
+        absent = self._absent[key]
+        return [section.get(key, absent) for section in sections]
+
+    def _sparse(self, sections: list[dict[str, Any]]) -> dict[str, list[Any]]:
+        """The vectors of the keys that are there, where most are not: by what dicts have, not by what they may have."""
+        columns: dict[str, list[Any]] = {}
+        for position, section in enumerate(sections):
+            for key, value in section.items():
+                column = columns.get(key)
+                if column is None:
+                    column = columns[key] = [self._absent.get(key)] * len(sections)
+                column[position] = value
+        return columns
 
     def _tell_strays(self, sections: list[dict[str, Any]], place: Place) -> None:
         for position, section in enumerate(sections):
             for key, value in section.items():
-                is_text = self._is_text.get(key)
-                if is_text is None or (value is None and not is_text):
-                    place.under(key).odd(position, value, is_new=is_text is None and value is not None)
+                is_known = key in self._absent
+                if not is_known or (value is None and self._absent[key] is None):
+                    place.under(key).odd(position, value, is_new=not is_known and value is not None)
 
 
 class Lists:
@@ -358,6 +397,12 @@ def _is_exact(value: Any) -> bool:
     if type(value) is list:
         return all(map(_is_exact, value))
     return type(value) is not int or int(float(value)) == value
+
+
+def _as_floats(value: Any) -> Any:
+    if type(value) is list:
+        return list(map(_as_floats, value))
+    return float(value) if type(value) is int else value
 
 
 def _is_text(value: Any) -> bool:

@@ -33,9 +33,10 @@ from nomad_dask.pure.tables import Way, repeats, ways
 
 __all__ = ["Nested", "NestedColumn", "NestedSchema", "infer_nested", "required_part", "to_json_rows"]
 
-MOST_ROWS = 256
+MOST_ROWS = 1024
 MOST_BYTES = 2**22
-"""What may wait as Python values before it becomes Arrow, in rows and in bytes of JSON."""
+"""What may wait as Python values before it becomes Arrow, in rows (an eighth of these where their size is not told) and
+in bytes of JSON."""
 
 
 def required_part(archive: Any, required: Required) -> Any:
@@ -203,7 +204,8 @@ class Nested:
         self._uploads.append(upload_id)
         self._archives.append(archive)
         self._bytes += n_bytes
-        if self._bytes > MOST_BYTES or len(self._entries) >= MOST_ROWS:
+        most = MOST_ROWS if n_bytes else MOST_ROWS // 8
+        if self._bytes > MOST_BYTES or len(self._entries) >= most:
             self.flush()
 
     def flush(self) -> None:
