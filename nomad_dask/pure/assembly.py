@@ -4,14 +4,10 @@ All dicts that stand at one place of a shape, over all rows of a block, are one 
 them by one loop, and Arrow converts what it gave. Arrow's own inference is strict where its conversion is not: it
 tells text from numbers and sections from both; only a bool among floats passes, and is looked for where a 0 or a 1 is.
 Keys that no field has, and nulls that are there, are found by counting: then a dict has more keys than were used.
-
-Where something stands is reckoned back from its place in the vectors, for what does not fit only.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Protocol
@@ -20,81 +16,14 @@ import numpy as np
 import pyarrow as pa
 
 from nomad_dask.pure import types
+from nomad_dask.pure.places import Place
 from nomad_dask.pure.shapes import Cells, Shape, Struct
 
-Tell = Callable[[int, tuple[str, ...], Any, bool], None]
-"""Takes the row, keys and value of what does not fit, and whether it is outside the schema (a null is not)."""
-
 ABSENT: Any = object()
-_EMPTY: dict[str, Any] = {}
+EMPTY: dict[str, Any] = {}
 _NONE = type(None)
 _FEW = 4
 """Where fewer than one in so many are dicts, these are looked at alone and put in place afterwards."""
-
-
-class Place:
-    """Where the values of one vector stand: under a key of the dicts above, or in the lists above."""
-
-    __slots__ = ("_above", "_key", "_picks", "_starts", "_tell", "n_odd")
-
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
-        self._above: Place | None = None
-        self._key: str | None = None
-        self._picks: Sequence[int] | None = None
-        self._starts: Sequence[int] | None = None
-        self.n_odd = 0
-
-    def under(self, key: str) -> Place:
-        """What stands under a key of each."""
-        below = self._below()
-        below._key = key
-        return below
-
-    def picked(self, picks: Sequence[int]) -> Place:
-        """Some of them, by their positions."""
-        below = self._below()
-        below._picks = picks
-        return below
-
-    def items(self, starts: Sequence[int]) -> Place:
-        """The items of each, which begin at these positions."""
-        below = self._below()
-        below._starts = starts
-        return below
-
-    def odd(self, position: int, value: Any, *, is_new: bool = True) -> None:
-        """Tell of a value that does not fit."""
-        self.n_odd += 1
-        row, keys = self._find(position)
-        self._tell(row, keys, value, is_new)
-
-    def only(self, kind: type, values: list[Any]) -> list[Any]:
-        """The values of a class, null for the others, which are told of."""
-        for position, value in enumerate(values):
-            if type(value) is not kind and value is not None:
-                self.odd(position, value)
-        return [value if type(value) is kind else None for value in values]
-
-    def _below(self) -> Place:
-        below = Place(self._tell)
-        below._above = self
-        return below
-
-    def _find(self, position: int) -> tuple[int, tuple[str, ...]]:
-        keys = []
-        place = self
-        while place._above is not None:
-            if place._key is not None:
-                keys.append(place._key)
-            elif place._picks is not None:
-                position = place._picks[position]
-            elif place._starts is not None:
-                number = bisect_right(place._starts, position) - 1
-                keys.append(str(position - place._starts[number]))
-                position = number
-            place = place._above
-        return position, tuple(reversed(keys))
 
 
 class Assembler(Protocol):
@@ -204,7 +133,7 @@ class _Structs:
         missing = np.ones(len(values), np.bool_)
         missing[picks] = False
         if len(picks) * _FEW > len(values):
-            sections = [_EMPTY if value is None else value for value in values]
+            sections = [EMPTY if value is None else value for value in values]
             return self._all(sections, place, mask=pa.array(missing))
         order = np.zeros(len(values), np.int64)
         order[picks] = np.arange(len(picks))
@@ -287,87 +216,6 @@ class Lists:
                     below.odd(position, None, is_new=False)
         mask = None if classes == {list} else pa.array([value is None for value in values], pa.bool_())
         return pa.ListArray.from_arrays(pa.array(starts), cells, type=self._arrow, mask=mask)
-
-
-class Through:
-    """One key on the way to a required leaf: dicts go in, what stands under the key comes out."""
-
-    absent = None
-
-    def __init__(
-        self, key: str, below: Assembler, above_leaf: Callable[[Any], Any], *, is_last: bool
-    ) -> None:
-        self._key, self._below, self._part, self._is_last = key, below, above_leaf, is_last
-
-    def build(self, values: list[Any], place: Place) -> pa.Array:
-        """A reference as its string is told of; sections that lack the key, and null, are null."""
-        if set(map(type, values)) != {dict}:
-            values = on_the_way(values, dict, _EMPTY, place, self._part)
-        key, under, absent = self._key, place.under(self._key), self._below.absent
-        cells = self._below.build([section.get(key, absent) for section in values], under)
-        if self._is_last and absent is None and cells.null_count:
-            for position, section in enumerate(values):
-                if key in section and section[key] is None:
-                    under.odd(position, None, is_new=False)
-        return cells
-
-
-class Crossed:
-    """A list on the way to a required leaf."""
-
-    absent = None
-
-    def __init__(self, item: Assembler, arrow: pa.DataType, above_leaf: Callable[[Any], Any]) -> None:
-        self._lists, self._part = Lists(item, arrow, tell_nulls=True), above_leaf
-
-    def build(self, values: list[Any], place: Place) -> pa.Array:
-        """Positions are kept. A null in a list is told of: the array has null for a section without the key too."""
-        if set(map(type, values)) != {list}:
-            values = on_the_way(values, list, None, place, self._part)
-        return self._lists.build(values, place)
-
-
-class Open:
-    """The end of a way at a `*`: the section, less what was not asked for."""
-
-    absent = None
-
-    def __init__(
-        self, below: Assembler, asked: Callable[[Any], Any], above_leaf: Callable[[Any], Any]
-    ) -> None:
-        self._below, self._asked, self._part = below, asked, above_leaf
-
-    def build(self, values: list[Any], place: Place) -> pa.Array:
-        """A section that holds nothing required is null."""
-        values = on_the_way(values, dict, _EMPTY, place, self._part)
-        absent = self._below.absent
-        return self._below.build([self._asked(section) or absent for section in values], place)
-
-
-class Nothing:
-    """A path that leads nowhere: what the server itself adds is never a column."""
-
-    absent = None
-
-    def __init__(self, arrow: pa.DataType) -> None:
-        self._arrow = arrow
-
-    def build(self, values: list[Any], place: Place) -> pa.Array:
-        """Nulls."""
-        return pa.nulls(len(values), self._arrow)
-
-
-def on_the_way(
-    values: list[Any], kind: type, instead: Any, place: Place, part: Callable[[Any], Any]
-) -> list[Any]:
-    """The values of the class that the way goes through; what else says something is told of."""
-    for position, value in enumerate(values):
-        if type(value) is not kind and value is not None:
-            held = part(value)
-            if held != {}:
-                # A reference that could not be resolved is expected here.
-                place.odd(position, held, is_new=type(held) is not str)
-    return [value if type(value) is kind else instead for value in values]
 
 
 def _meets(found: pa.DataType, wanted: pa.DataType) -> bool:

@@ -14,19 +14,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from nomad_dask.pure import paths, selection, shapes, types
-from nomad_dask.pure.assembly import Assembler, Crossed, Nothing, Open, Place, Through, assembler
+from nomad_dask.pure.crossing import along, asked, part_of, required_part
 from nomad_dask.pure.errors import UnknownValueError, UserError
 from nomad_dask.pure.flatten import OnNew
 from nomad_dask.pure.parts import Parts
+from nomad_dask.pure.places import Place
 from nomad_dask.pure.rebuilt import CROSSED, PATH, joined, to_json_rows
-from nomad_dask.pure.required import Leaf, Node, Required, Section
+from nomad_dask.pure.required import Node, Required
 from nomad_dask.pure.schema import RESERVED, Schema
 from nomad_dask.pure.sections import Definitions, Member
 from nomad_dask.pure.tables import Way, repeats, ways
@@ -37,47 +38,6 @@ MOST_ROWS = 1024
 MOST_BYTES = 2**22
 """What may wait as Python values before it becomes Arrow, in rows (an eighth of these where their size is not told) and
 in bytes of JSON."""
-
-
-def required_part(archive: Any, required: Required) -> Any:
-    """What an archive holds at and below the required leaves, and the references above; `{}` for nothing.
-
-    A section above the leaves that holds nothing required is left out, as a null is there; in a list both keep their
-    place, as `{}` and null. An empty list stays. What leads to no leaf (`{"run": {}}`) requires nothing.
-    """
-    return _part(archive, _asked(required))
-
-
-def _part(value: Any, node: Node) -> Any:
-    if isinstance(node, Leaf):
-        return value
-    if value is None:
-        return {}
-    if type(value) is list:
-        return [None if item is None else _part(item, node) for item in value]
-    if type(value) is not dict:
-        return value
-    kept = {}
-    for key, item in value.items():
-        child = node.child(key)
-        if child is not None:
-            part = _part(item, child)
-            if isinstance(child, Leaf) or part != {}:
-                kept[key] = part
-    return kept
-
-
-def _asked(required: Required) -> Section:
-    """The tree less the sections that lead to no leaf."""
-    return _leading(required.root) or Section()
-
-
-def _leading(node: Section) -> Section | None:
-    named = {
-        key: _leading(child) if isinstance(child, Section) else child for key, child in node.named.items()
-    }
-    rest = _leading(node.rest) if isinstance(node.rest, Section) else node.rest
-    return Section(named, rest) if rest or any(named.values()) else None
 
 
 @dataclass(frozen=True)
@@ -160,7 +120,7 @@ def infer_nested(
         crossed = tuple(n for n in above if _crosses(archives, way, n, told(way.keys[: n + 1])))
         seen = shapes.Seen()
         for archive in archives:
-            for value in _ends(archive, way, crossed, _asked(way.required)):
+            for value in _ends(archive, way, crossed, asked(way.required)):
                 seen.add(value)
         columns.append(NestedColumn(way.path, seen.shape(told, way.keys), crossed))
     return NestedSchema(tuple(columns))
@@ -182,7 +142,7 @@ class Nested:
         by_path = {way.path: way for way in ways(required)}
         fields = [*schema.to_arrow()][2:-1]
         self._columns = [
-            _assembler(required, by_path[column.path], column, field)
+            along(required, by_path[column.path], column.shape, column.crossed, field.type)
             for column, field in zip(schema.columns, fields, strict=True)
         ]
         self._entries: list[str] = []
@@ -253,36 +213,6 @@ def _field(name: str, column: NestedColumn) -> pa.Field:
     return pa.field(name, arrow, metadata=facts)
 
 
-def _nodes(root: Node, way: Way) -> list[Node | None]:
-    """What is required at each section on the way, from the archive down."""
-    nodes: list[Node | None] = [root]
-    for key in way.keys:
-        node = nodes[-1]
-        nodes.append(None if node is None else node.child(key))
-    return nodes
-
-
-def _assembler(required: Required, way: Way, column: NestedColumn, field: pa.Field) -> Assembler:
-    """Compiled from the path's end upwards."""
-    nodes = [node for node in _nodes(_asked(required), way) if node is not None]
-    alone = [node for node in _nodes(_asked(way.required), way) if node is not None]
-    if len(nodes) <= len(way.keys) or len(alone) <= len(way.keys):
-        return Nothing(field.type)
-    parts = [partial(_part, node=node) for node in nodes]
-    levels = [field.type]
-    for _ in column.crossed:
-        levels.append(levels[-1].value_type)
-    found = assembler(column.shape, levels.pop())
-    if way.is_open:
-        found = Open(found, partial(_part, node=alone[-1]), parts[-1])
-    for place in reversed(range(len(way.keys))):
-        if place in column.crossed:
-            found = Crossed(found, levels.pop(), parts[place + 1])
-        is_last = place + 1 == len(way.keys) and not way.is_open
-        found = Through(way.keys[place], found, parts[place], is_last=is_last)
-    return found
-
-
 def _crosses(archives: list[Mapping[str, Any]], way: Way, place: int, member: Member | None) -> bool:
     """Whether the key at a place of the way holds lists: so the samples say, else the path's slice or the server."""
     held = Counter(type(value) for archive in archives for value in _held(archive, way.keys[: place + 1]))
@@ -306,7 +236,7 @@ def _ends(section: Any, way: Way, crossed: tuple[int, ...], node: Node, place: i
     if type(section) is not dict:
         return
     if place == len(way.keys):
-        yield from filter(None, [_part(section, node)])
+        yield from filter(None, [part_of(section, node)])
         return
     key = way.keys[place]
     below = node.child(key)

@@ -259,3 +259,12 @@ def test_rows_are_turned_into_arrow_while_they_come(monkeypatch: pytest.MonkeyPa
         builder.append(str(number), None, {"x": [[number]]}, n_bytes=nested.MOST_BYTES // 100)
     assert builder.finish().num_rows == nested.MOST_ROWS * 2
     assert len(blocks) >= 5
+
+
+def test_large_integers_among_floats() -> None:
+    """Those that a float holds are floats; the others are in `_more`, exact."""
+    rows = [{"a": [{"x": 2**53 + 2}, {"x": 0.5}, {"x": 2**53 + 1}], "l": [0.5, 2**60]}]
+    required = parse("*")
+    table = build(infer_nested(rows, required), required, rows)
+    assert types.loads(table["_more"][0].as_py()) == {"a.2.x": 2**53 + 1}
+    check_rows(table, required, rows)
