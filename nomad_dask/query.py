@@ -26,6 +26,7 @@ from .pure.manifest import Question, identity
 from .pure.report import Failure, Report
 from .pure.required import parse, sliced
 from .pure.retry import Policy
+from .pure.schema import GivenTypes
 from .pure.segments import Plan
 from .sides.definitions import Served
 from .sides.planner import Cut, count_matching, make_manifest, make_plan, prepare
@@ -284,16 +285,20 @@ class ArchiveQuery:
         resolve_references: bool = True,
         on_failure: str = "raise",
         on_new: OnNew = "more",
+        schema: GivenTypes | None = None,
     ) -> list[Delayed]:
         """The query as lazy Dask partitions: one pandas frame per segment, one row per entry, Arrow types.
 
         Lazy: a few small requests and a sample now; data moves on `.compute()`. Index: `entry_id`. Columns:
         `upload_id`, the schema's, `_more`. Entries without archive are rows of nulls. A partition in which entries
         failed raises EntriesFailedError; `on_failure="null"` makes them rows of nulls.
+
+        Types come from the server's own schema where it serves one, else from the sample; `schema` (`{name: type}`, or an
+        Arrow schema) goes before both, and may name columns that the sample did not see.
         """
         from .frame import partitions
 
-        job, plan = self._job(partition_size, npartitions, resolve_references, on_new)
+        job, plan = self._job(partition_size, npartitions, resolve_references, on_new, schema)
         return partitions(job, plan, on_failure=on_failure)
 
     def to_dask_dataframe(
@@ -304,6 +309,7 @@ class ArchiveQuery:
         resolve_references: bool = True,
         on_failure: str = "raise",
         on_new: OnNew = "more",
+        schema: GivenTypes | None = None,
     ) -> dd.DataFrame:
         """The query as one lazy `dask.dataframe`: one row per entry, indexed by `entry_id`, Arrow types.
 
@@ -313,15 +319,20 @@ class ArchiveQuery:
         """
         from .frame import lazy_frame
 
-        job, plan = self._job(partition_size, npartitions, resolve_references, on_new)
+        job, plan = self._job(partition_size, npartitions, resolve_references, on_new, schema)
         return lazy_frame(job, plan, on_failure=on_failure)
 
     def _job(
-        self, partition_size: int | None, npartitions: int | None, resolve_references: bool, on_new: OnNew
+        self,
+        partition_size: int | None,
+        npartitions: int | None,
+        resolve_references: bool,
+        on_new: OnNew,
+        schema: GivenTypes | None,
     ) -> tuple[Job, Plan]:
         cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)
         question = self._question(resolve_references)
-        plan, sample = run(prepare(Client(self._server), question, cut))
+        plan, sample = run(prepare(Client(self._server), question, cut, schema))
         return Job(self._server, question, sample.schema, sample.batch_size(self.batch_size), on_new), plan
 
     def to_parquet(
@@ -332,6 +343,7 @@ class ArchiveQuery:
         npartitions: int | None = None,
         resolve_references: bool = True,
         on_new: OnNew = "more",
+        schema: GivenTypes | None = None,
         workers: int | None = None,
         scheduler: str | None = None,
         client: DaskClient | None = None,
@@ -362,7 +374,9 @@ class ArchiveQuery:
         if manifest is None:
             client_side = Client(self._server)
             manifest = run(
-                make_manifest(client_side, question, cut, on_new=on_new, batch_size=self.batch_size)
+                make_manifest(
+                    client_side, question, cut, on_new=on_new, batch_size=self.batch_size, given=schema
+                )
             )
             manifest = store.create(manifest)
         logged_in = self._server.login is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 import pyarrow as pa
@@ -24,6 +24,10 @@ RESERVED = frozenset((ENTRY_ID, UPLOAD_ID, MORE))
 
 _JSON_MARK = b"nomad_dask.json"
 _UNIT, _DESCRIPTION = b"unit", b"description"
+
+
+GivenTypes: TypeAlias = Mapping[str, str | pa.DataType] | pa.Schema
+"""Types that a user gives to columns, by name: `{"run.0.time": "double"}`, or an Arrow schema."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class Schema:
             raise UserError(f"schema: not a stored schema: {exc}") from exc
         return cls(tuple(columns))
 
-    def with_types(self, given: Mapping[str, str | pa.DataType] | pa.Schema) -> Schema:
+    def with_types(self, given: GivenTypes) -> Schema:
         """The same schema with the types that the user gives, for known columns and new ones.
 
         Types are names (`double`, `list<int64>`, `json`) or Arrow types; an Arrow schema's units come along.
@@ -143,7 +147,7 @@ def _column(name: str, kind: str) -> Column:
     return Column(name, types.STRING, json=True) if kind == types.JSON else Column(name, kind)
 
 
-def _given_columns(given: Mapping[str, str | pa.DataType] | pa.Schema) -> dict[str, Column]:
+def _given_columns(given: GivenTypes) -> dict[str, Column]:
     if not isinstance(given, pa.Schema):
         return {name: _column(name, types.parse(kind)) for name, kind in given.items()}
     return {field.name: _from_field(field) for field in given if field.name not in RESERVED}

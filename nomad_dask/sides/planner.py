@@ -23,7 +23,7 @@ from ..pure.flatten import OnNew
 from ..pure.limits import BatchSize
 from ..pure.manifest import Manifest, Question
 from ..pure.report import Ref
-from ..pure.schema import Schema, infer
+from ..pure.schema import GivenTypes, Schema, infer
 from ..pure.segments import Density, Plan, Segment, cut_ids, even_bounds, spread, uneven
 from .definitions import definitions_of
 
@@ -218,19 +218,29 @@ async def _sample_refs(client: Client, question: Question, after: str, matched: 
     return refs or (await list_page(client, question, Segment(after), SAMPLE))[0]
 
 
-async def prepare(client: Client, question: Question, cut: Cut) -> tuple[Plan, Sample]:
-    """Count, sample and cut: all that a job needs before its data."""
+async def prepare(
+    client: Client, question: Question, cut: Cut, given: GivenTypes | None = None
+) -> tuple[Plan, Sample]:
+    """Count, sample and cut: all that a job needs before its data. Types that the user gives go before all others."""
     matched = await count_matching(client, question, cut.after)
     sample = await take_sample(client, question, cut.after, matched)
+    if given is not None:
+        sample = replace(sample, schema=sample.schema.with_types(given))
     plan = await make_plan(client, question, cut, matched=matched, bytes_per_entry=sample.bytes_per_entry)
     return plan, sample
 
 
 async def make_manifest(
-    client: Client, question: Question, cut: Cut, *, on_new: OnNew = "more", batch_size: int | None = None
+    client: Client,
+    question: Question,
+    cut: Cut,
+    *,
+    on_new: OnNew = "more",
+    batch_size: int | None = None,
+    given: GivenTypes | None = None,
 ) -> Manifest:
     """The manifest of a new dataset: the prepared plan and schema, under an id of its own."""
-    plan, sample = await prepare(client, question, cut)
+    plan, sample = await prepare(client, question, cut, given)
     return Manifest(
         id=uuid.uuid4().hex,
         url=client.server.url,

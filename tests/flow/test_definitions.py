@@ -59,6 +59,14 @@ def test_an_older_server_has_no_schema_and_that_is_no_error():
         assert len(frame) == 30 and nomad_dask.units(frame) == {}
 
 
+def test_types_that_the_user_gives_go_before_all_others():
+    with serve(n_entries=30, version="1.3") as url:
+        given = {"results.material.n_elements": "double", "run.7.never.seen": "list<int64>"}
+        frame = query_of(url).to_delayed(npartitions=1, schema=given)[0].compute(scheduler="sync")
+        assert str(frame["results.material.n_elements"].dtype) == "double[pyarrow]"
+        assert frame["run.7.never.seen"].isna().all() and "list" in str(frame["run.7.never.seen"].dtype)
+
+
 def test_a_schema_that_cannot_be_had_is_a_warning():
     with serve(n_entries=30, faults=Faults([Rule(Status(500), path=SCHEMA)])) as url:
         with pytest.warns(UserWarning, match="without units"):
