@@ -14,6 +14,7 @@ from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.layouts import LAYOUTS, NESTED, TABLES, WIDE, Layout, TablesSchema, empty, layout
 from nomad_dask.pure.leaves import leaves
 from nomad_dask.pure.nested import required_part, to_json_rows
+from nomad_dask.pure.references import merge
 from nomad_dask.pure.required import Required, parse
 from nomad_dask.pure.schema import Schema
 
@@ -89,7 +90,10 @@ def tables_leaves(tables: dict[str, pa.Table], schema: TablesSchema, n_rows: int
                 if cells[name] is not None:
                     found[column.name] = types.loads(cells[name]) if column.json else cells[name]
             row = rows[int(cells["entry_id"].removeprefix("entry"))]
-            row |= {numbered(name, numbers): value for name, value in found.items()}
+            for name, value in found.items():
+                # A list on the way that is one cell is in the tables of all paths through it, cut to each.
+                whole = numbered(name, numbers)
+                row[whole] = merge((row.get(whole), value))
     return rows
 
 
