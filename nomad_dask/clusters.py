@@ -59,7 +59,7 @@ class Cluster:
                 who = await asyncio.wait_for(_identity(str(self.scheduler)), timeout=10)
             except Exception as error:  # a stranger may answer anything
                 raise UnreachableError(
-                    f"no Dask scheduler answers at {self.scheduler}: {error or type(error).__name__}; "
+                    f"no Dask scheduler answers at {self.scheduler}: {str(error) or type(error).__name__}; "
                     "start one with `dask scheduler`, or leave --scheduler out"
                 ) from error
             if who.get("workers") or who.get("n_workers"):
