@@ -9,11 +9,11 @@ import pandas as pd
 import pyarrow as pa
 
 from .pure import paths, selection
-from .pure.described import described, seen_kinds
 from .pure.flatten import Wide
 from .pure.frames import DtypeBackend, check_backend, to_pandas
+from .pure.layouts import WIDE
 from .pure.required import Required
-from .pure.schema import ENTRY_ID, MORE, UPLOAD_ID, Schema, infer
+from .pure.schema import ENTRY_ID, MORE, UPLOAD_ID
 from .pure.sections import Definitions
 from .pure.tables import Tables, TableSchema, infer_tables
 
@@ -76,7 +76,8 @@ def wide_table(
     entries: Entries, required: Required, *, keys: Sequence[str] = (), definitions: Definitions | None = None
 ) -> pa.Table:
     """`entry_id` and the columns of the wide frame, with their units and descriptions in the fields' metadata."""
-    schema = _schema([archive for _, _, archive in entries if archive is not None], required, definitions)
+    archives = [archive for _, _, archive in entries if archive is not None]
+    schema = WIDE.infer(archives, required, definitions)
     wide = Wide(schema, required)
     for entry_id, upload_id, archive in entries:
         wide.append(entry_id, upload_id, archive)
@@ -104,13 +105,6 @@ def path_tables(
         for path, table in builder.finish().items()
         if path in kept
     }
-
-
-def _schema(archives: list[Mapping[str, Any]], required: Required, definitions: Definitions | None) -> Schema:
-    schema = infer(archives, required)
-    if definitions is None:
-        return schema
-    return described(schema, definitions, seen=seen_kinds(archives, required))
 
 
 def _with_values(table: pa.Table) -> pa.Table:

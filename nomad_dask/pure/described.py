@@ -9,21 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from nomad_dask.pure import types
 from nomad_dask.pure.leaves import leaves
 from nomad_dask.pure.required import Required
 from nomad_dask.pure.schema import Column, Schema
 from nomad_dask.pure.sections import Definitions, Quantity
-
-
-class Disagreement(NamedTuple):
-    """A column whose values are not what the server says they are; what was seen was kept."""
-
-    name: str
-    seen: str
-    served: str
 
 
 def described(
@@ -49,20 +41,6 @@ def described(
     prefixes = (prefix, "metadata") if documents else (prefix,)
     found = ((column, _found(column, definitions, prefixes)) for column in schema.columns)
     return Schema(tuple(_described(column, quantity, seen or {}) for column, quantity in found))
-
-
-def disagreements(
-    schema: Schema, definitions: Definitions, *, seen: Mapping[str, str] | None = None, prefix: str = ""
-) -> tuple[Disagreement, ...]:
-    """The columns in which the samples held what the server's type does not hold, for messages."""
-    found = ((column, _found(column, definitions, (prefix,))) for column in schema.columns)
-    return tuple(
-        Disagreement(column.name, kind, quantity.type)
-        for column, quantity in found
-        if quantity is not None
-        and quantity.type != types.JSON
-        and types.join(kind := _kind(column, seen or {}), quantity.type) != quantity.type
-    )
 
 
 def seen_kinds(samples: Iterable[Mapping[str, Any]], required: Required) -> dict[str, str]:

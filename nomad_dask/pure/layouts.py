@@ -107,8 +107,24 @@ class Layout(Protocol):
         """The schema that `schema_to_json` wrote. Raises UserError where it is something else."""
 
 
+class _OneTable:
+    """What the wide and the nested layout share: one table, under the key `""`."""
+
+    def tables(self, finished: pa.Table) -> dict[str, pa.Table]:
+        return {ONLY: finished}
+
+    def arrow(self, schema: Any) -> dict[str, pa.Schema]:
+        return {ONLY: schema.to_arrow()}
+
+    def index(self, schema: Any) -> dict[str, tuple[str, ...]]:
+        return {ONLY: (ENTRY_ID,)}
+
+    def schema_to_json(self, schema: Any) -> dict[str, Any]:
+        return schema.to_json()
+
+
 @dataclass(frozen=True)
-class _Wide:
+class _Wide(_OneTable):
     name: str = "wide"
 
     def infer(
@@ -128,24 +144,12 @@ class _Wide:
     def builder(self, schema: Schema, required: Required, on_new: OnNew = "more") -> Wide:
         return Wide(schema, required, on_new=on_new)
 
-    def tables(self, finished: pa.Table) -> dict[str, pa.Table]:
-        return {ONLY: finished}
-
-    def arrow(self, schema: Schema) -> dict[str, pa.Schema]:
-        return {ONLY: schema.to_arrow()}
-
-    def index(self, schema: Schema) -> dict[str, tuple[str, ...]]:
-        return {ONLY: (ENTRY_ID,)}
-
-    def schema_to_json(self, schema: Schema) -> dict[str, Any]:
-        return schema.to_json()
-
     def schema_from_json(self, value: Mapping[str, Any]) -> Schema:
         return Schema.from_json(value)
 
 
 @dataclass(frozen=True)
-class _Nested:
+class _Nested(_OneTable):
     name: str = "nested"
 
     def infer(
@@ -160,18 +164,6 @@ class _Nested:
 
     def builder(self, schema: NestedSchema, required: Required, on_new: OnNew = "more") -> Nested:
         return Nested(schema, required, on_new=on_new)
-
-    def tables(self, finished: pa.Table) -> dict[str, pa.Table]:
-        return {ONLY: finished}
-
-    def arrow(self, schema: NestedSchema) -> dict[str, pa.Schema]:
-        return {ONLY: schema.to_arrow()}
-
-    def index(self, schema: NestedSchema) -> dict[str, tuple[str, ...]]:
-        return {ONLY: (ENTRY_ID,)}
-
-    def schema_to_json(self, schema: NestedSchema) -> dict[str, Any]:
-        return schema.to_json()
 
     def schema_from_json(self, value: Mapping[str, Any]) -> NestedSchema:
         return NestedSchema.from_json(value)

@@ -17,13 +17,13 @@ from typing import Any
 
 from ..edges.pages import LARGEST_PAGE, archives, count, list_page, listing
 from ..edges.transport import Client
-from ..pure.described import described, seen_kinds
 from ..pure.errors import UserError
 from ..pure.flatten import OnNew
+from ..pure.layouts import WIDE
 from ..pure.limits import BatchSize
 from ..pure.manifest import Manifest, Question
 from ..pure.report import Ref
-from ..pure.schema import GivenTypes, Schema, infer
+from ..pure.schema import GivenTypes, Schema
 from ..pure.segments import Density, Plan, Segment, cut_ids, even_bounds, spread, uneven
 from .definitions import definitions_of
 
@@ -198,10 +198,7 @@ async def take_sample(client: Client, question: Question, after: str, matched: i
         n_bytes += delivery.n_bytes
         if n_bytes > SAMPLE_BYTES:
             break
-    schema = infer(found, question.required)
-    definitions = await definitions_of(client)
-    if definitions is not None:
-        schema = described(schema, definitions, seen=seen_kinds(found, question.required))
+    schema = WIDE.infer(found, question.required, await definitions_of(client))
     return Sample(schema, n_bytes / len(found) if found else None, len(found))
 
 

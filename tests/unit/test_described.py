@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nomad_dask.pure import types
-from nomad_dask.pure.described import described, disagreements, seen_kinds
+from nomad_dask.pure.described import described, seen_kinds
 from nomad_dask.pure.required import parse
 from nomad_dask.pure.schema import Column, Schema, infer
 from nomad_dask.pure.sections import Definitions
@@ -90,12 +90,6 @@ def test_numbers_references_and_prefixes_lead_to_the_same_quantity() -> None:
 def test_json_text_stays_without_the_kinds_that_were_seen() -> None:
     schema = infer([{"a": None}], WHOLE)
     assert described(schema, SERVED).by_name["a"].json
-
-
-def test_what_disagrees_is_named() -> None:
-    samples = [{"a": "x", "n": 1, "pos": None, "any": 1, "unknown": 2}]
-    found = disagreements(infer(samples, WHOLE), SERVED, seen=seen_kinds(samples, WHOLE))
-    assert found == (("a", "string", "double"),)
 
 
 values = st.recursive(
