@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ArchiveQuery": "nomad_dask.query",
+    "ArchiveQuery": "nomad_dask.query.archive_query",
     "open_dataset": "nomad_dask.frame",
     "units": "nomad_dask.frame",
-    "Archive": "nomad_dask.archive",
+    "Archive": "nomad_dask.query.archive",
     "NomadDaskError": "nomad_dask.pure.errors",
     "UserError": "nomad_dask.pure.errors",
 }
 
 if TYPE_CHECKING:
-    from .archive import Archive
     from .frame import open_dataset, units
     from .pure.errors import NomadDaskError, UserError
-    from .query import ArchiveQuery
+    from .query.archive import Archive
+    from .query.archive_query import ArchiveQuery
 
 __all__ = ["Archive", "ArchiveQuery", "NomadDaskError", "UserError", "__version__", "open_dataset", "units"]
 

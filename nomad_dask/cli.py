@@ -20,7 +20,7 @@ from .pure.errors import DatasetError, NomadDaskError, UserError
 if TYPE_CHECKING:
     from .edges.store import Store
     from .pure.report import Report
-    from .query import ArchiveQuery
+    from .query.archive_query import ArchiveQuery
 
 app = typer.Typer(
     add_completion=True,
@@ -246,7 +246,7 @@ def _report(store: Store) -> Report:
 
 def _query(**options: Any) -> ArchiveQuery:
     """The query object of command-line options; trees may be JSON text, `@file.json`, or already JSON."""
-    from .query import ArchiveQuery
+    from .query.archive_query import ArchiveQuery
 
     for name in ("query", "required"):
         if name in options:

@@ -11,7 +11,7 @@ from .edges.store import Store
 from .frame import open_dataset
 from .pure.errors import DatasetError
 from .pure.report import Report
-from .query import ArchiveQuery
+from .query.archive_query import ArchiveQuery
 from .testing import serve
 
 REQUIRED = {

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nomad_dask import archive as module
-from nomad_dask.archive import Archive, Section, Sections, remember
 from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.sections import Definitions
+from nomad_dask.query.archive import Archive, Section, Sections, remember
 
 NUMBERS = {"type": "array", "items": {"type": "number", "unit": "meter"}}
 RUN = {"$ref": "#/$defs/s.Run"}
@@ -210,7 +210,7 @@ def test_the_schema_is_asked_for_once() -> None:
 
 def test_pint_is_imported_by_the_first_unit_only() -> None:
     code = (
-        "import sys; from nomad_dask.archive import Archive;"
+        "import sys; from nomad_dask.query.archive import Archive;"
         "from nomad_dask.pure.sections import Definitions;"
         "d = Definitions({'properties': {'e': {'type': 'number', 'unit': 'joule'}, 's': {'type': 'string'}}});"
         "a = Archive({'e': 1.0, 's': 'x'}, 'E', 'U', d); a.s; assert 'pint' not in sys.modules;"

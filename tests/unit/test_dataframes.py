@@ -8,13 +8,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from nomad_dask.dataframes import entries_to_dataframe, path_tables, wide_table
 from nomad_dask.pure import types
 from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.leaves import leaves
 from nomad_dask.pure.required import Required, parse
 from nomad_dask.pure.schema import infer
 from nomad_dask.pure.sections import Definitions
+from nomad_dask.query.dataframes import entries_to_dataframe, path_tables, wide_table
 
 WHOLE = parse("*")
 REFERENCE = "workflow2.results.calculation_result_ref"

@@ -15,7 +15,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 def layer_of(dotted: str) -> str:
     """The layer of a module named from the package's root, such as `edges.pages`."""
     head = dotted.split(".")[0]
-    if head in ("pure", "edges", "sides", "testing"):
+    if head in ("pure", "edges", "sides", "query", "testing"):
         return head
     if head in DASK:
         return "dask"

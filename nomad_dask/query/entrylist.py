@@ -8,14 +8,14 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, SupportsIndex
 
-from .edges.pages import archives, list_page
-from .edges.transport import Client, Server
+from ..edges.pages import archives, list_page
+from ..edges.transport import Client, Server
+from ..pure.errors import EntriesFailedError, UserError
+from ..pure.limits import BatchSize
+from ..pure.manifest import Question
+from ..pure.report import Failure, Ref
+from ..pure.segments import Segment
 from .messages import Messages
-from .pure.errors import EntriesFailedError, UserError
-from .pure.limits import BatchSize
-from .pure.manifest import Question
-from .pure.report import Failure, Ref
-from .pure.segments import Segment
 
 Archived = tuple[Ref, dict[str, Any]]
 

@@ -8,14 +8,14 @@ from typing import Any, TypeAlias
 import pandas as pd
 import pyarrow as pa
 
-from .pure import paths, selection
-from .pure.flatten import Wide
-from .pure.frames import DtypeBackend, check_backend, to_pandas
-from .pure.layouts import WIDE
-from .pure.required import Required
-from .pure.schema import ENTRY_ID, MORE, UPLOAD_ID
-from .pure.sections import Definitions
-from .pure.tables import Tables, TableSchema, infer_tables
+from ..pure import paths, selection
+from ..pure.flatten import Wide
+from ..pure.frames import DtypeBackend, check_backend, to_pandas
+from ..pure.layouts import WIDE
+from ..pure.required import Required
+from ..pure.schema import ENTRY_ID, MORE, UPLOAD_ID
+from ..pure.sections import Definitions
+from ..pure.tables import Tables, TableSchema, infer_tables
 
 Entries: TypeAlias = Sequence[tuple[str, str, Mapping[str, Any] | None]]
 """Of each entry the id, the upload's id, and its archive: plain JSON, None where the server has none."""

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .pure import types
-from .pure.references import ELSEWHERE
-from .pure.sections import ROOT, Member, Quantity, SectionDefinition, SubSection, sections_of
+from ..pure import types
+from ..pure.references import ELSEWHERE
+from ..pure.sections import ROOT, Member, Quantity, SectionDefinition, SubSection, sections_of
 
 
 class Home(Protocol):

@@ -9,28 +9,28 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from ..edges.auth import login_of
+from ..edges.loop import arun, run
+from ..edges.pages import LARGEST_PAGE
+from ..edges.store import Store
+from ..edges.transport import Client, Server
+from ..pure import arguments
+from ..pure.errors import UserError
+from ..pure.flatten import OnNew
+from ..pure.limits import Limits
+from ..pure.manifest import Question, identity
+from ..pure.report import Failure, Report
+from ..pure.required import parse, sliced
+from ..pure.retry import Policy
+from ..pure.schema import GivenTypes
+from ..pure.segments import Plan
+from ..sides.definitions import Served
+from ..sides.planner import Cut, count_matching, make_manifest, make_plan, prepare
+from ..sides.worker import Job
 from .archive import Archive
 from .dataframes import DtypeBackend, entries_to_dataframe
-from .edges.auth import login_of
-from .edges.loop import arun, run
-from .edges.pages import LARGEST_PAGE
-from .edges.store import Store
-from .edges.transport import Client, Server
 from .entrylist import Archived, EntryList, again_without_references, batch_of
 from .messages import Messages
-from .pure import arguments
-from .pure.errors import UserError
-from .pure.flatten import OnNew
-from .pure.limits import Limits
-from .pure.manifest import Question, identity
-from .pure.report import Failure, Report
-from .pure.required import parse, sliced
-from .pure.retry import Policy
-from .pure.schema import GivenTypes
-from .pure.segments import Plan
-from .sides.definitions import Served
-from .sides.planner import Cut, count_matching, make_manifest, make_plan, prepare
-from .sides.worker import Job
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -296,7 +296,7 @@ class ArchiveQuery:
         Types come from the server's own schema where it serves one, else from the sample; `schema` (`{name: type}`, or an
         Arrow schema) goes before both, and may name columns that the sample did not see.
         """
-        from .frame import partitions
+        from ..frame import partitions
 
         job, plan = self._job(partition_size, npartitions, resolve_references, on_new, schema)
         return partitions(job, plan, on_failure=on_failure)
@@ -317,7 +317,7 @@ class ArchiveQuery:
         one partition; `ddf[["a", "b"]]` asks the server for `a` and `b` only; `len(ddf)` and `ddf.index` ask for no archive.
         Columns and failures are as in `to_delayed`.
         """
-        from .frame import lazy_frame
+        from ..frame import lazy_frame
 
         job, plan = self._job(partition_size, npartitions, resolve_references, on_new, schema)
         return lazy_frame(job, plan, on_failure=on_failure)
@@ -359,8 +359,8 @@ class ArchiveQuery:
         the report after each segment. Read the data with `nomad_dask.open_dataset(path)`, or `path/data` with any
         reader of Parquet.
         """
-        from .clusters import Cluster
-        from .harvest import harvest
+        from ..clusters import Cluster
+        from ..harvest import harvest
 
         store, question = Store.at(path), self._question(resolve_references)
         cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeAlias
 
+from ..pure import paths
+from ..pure.errors import UserError
+from ..pure.required import REF_ARCHIVES
+from ..pure.sections import ROOT, Definitions, Quantity, SectionDefinition
 from .following import Home, Place, followed, is_walkable, kind_of, measured, stands_for_a_reference
-from .pure import paths
-from .pure.errors import UserError
-from .pure.required import REF_ARCHIVES
-from .pure.sections import ROOT, Definitions, Quantity, SectionDefinition
 
 Source: TypeAlias = Definitions | Callable[[], Definitions | None] | None
 """The server's schema, or how to get it when it is first needed (None: the server has none)."""
