@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nomad_dask import archive as module
 from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.sections import Definitions
+from nomad_dask.query import archive as module
 from nomad_dask.query.archive import Archive, Section, Sections, remember
 
 NUMBERS = {"type": "array", "items": {"type": "number", "unit": "meter"}}
