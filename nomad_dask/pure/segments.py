@@ -8,7 +8,7 @@ How dense the space really is comes in as counts of a few ranges (`Density`); th
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,6 +93,30 @@ class Density:
         """The bounds as places of the id space, the open end being its end."""
         last = len(self.bounds) - 1
         return [position(b) if b or i < last else _SPACE for i, b in enumerate(self.bounds)]
+
+    def halves(self, ranges: Iterable[int], *, least: int, most: int) -> dict[int, str]:
+        """The middle bounds of the ranges that are worth counting again: of over `least` entries, the `most` fullest."""
+        worth = sorted((i for i in ranges if self.counts[i] > least), key=lambda i: -self.counts[i])
+        middles = {i: even_bounds(self.bounds[i], self.bounds[i + 1], 2) for i in worth[: max(0, most)]}
+        return {i: middle[1] for i, middle in middles.items() if len(middle) == 3}
+
+    def halved(self, middles: Mapping[int, str], lower: Iterable[int]) -> tuple[Density, list[int]]:
+        """The density with these ranges halved, their `lower` halves counted; and its ranges that are in doubt now.
+
+        In doubt is what came out of a range that was uneven. An archive that shrinks meanwhile counts nothing below 0.
+        """
+        below = dict(zip(middles, lower, strict=True))
+        bounds, counts, doubtful = [self.bounds[0]], list[int](), list[int]()
+        for i, n in enumerate(self.counts):
+            if i in below:
+                if uneven(below[i], n):
+                    doubtful += [len(counts), len(counts) + 1]
+                bounds.append(middles[i])
+                counts += [below[i], max(0, n - below[i])]
+            else:
+                counts.append(n)
+            bounds.append(self.bounds[i + 1])
+        return Density(tuple(bounds), tuple(counts)), doubtful
 
     def cut(self, n: int) -> tuple[Segment, ...]:
         """At most `n` segments of near-equal counts, together exactly the density's interval.

@@ -24,15 +24,17 @@ from ..pure.limits import BatchSize
 from ..pure.manifest import Manifest, Question
 from ..pure.report import Ref
 from ..pure.schema import GivenTypes, Schema
-from ..pure.segments import Density, Plan, Segment, cut_ids, even_bounds, spread, uneven
+from ..pure.segments import Density, Plan, Segment, cut_ids, even_bounds, spread
 from .definitions import definitions_of
 
 WALKED = 5 * LARGEST_PAGE
 """Up to so many entries are listed, and the cut is exact; a handful of requests."""
 PROBES = 16
 """Ranges counted at first."""
-MOST_PROBES = 96
+MOST_PROBES = 128
 """Ranges counted at the most, however skewed the archive is."""
+_WORTH_HALVING = LARGEST_PAGE // 10
+"""Entries of a range that make it worth a probe; fewer are left as they are."""
 PART_BYTES = 64e6
 """A partition aims at so many bytes of JSON where the user names no size: well inside a worker's memory."""
 SAMPLE = 256
@@ -107,29 +109,20 @@ async def make_plan(
 
 
 async def _density(client: Client, question: Question, interval: Segment) -> Density:
-    """Counts of ranges, each halved once to check that it is even inside, and again where it is not."""
-    bounds = list(even_bounds(interval.after, interval.upto, PROBES))
-    counts = await _counts(client, question, bounds)
-    doubtful = list(range(len(counts)))
-    while doubtful and len(counts) + len(doubtful) <= MOST_PROBES:
-        halves = {
-            i: even_bounds(bounds[i], bounds[i + 1], 2) for i in doubtful if counts[i] > LARGEST_PAGE // 10
-        }
-        halves = {i: cut for i, cut in halves.items() if len(cut) == 3}
-        lower = await asyncio.gather(*(count(client, question, Segment(a, m)) for a, m, _ in halves.values()))
-        doubtful, finer, shares = [], bounds[:1], list[int]()
-        below = dict(zip(halves, lower, strict=True))
-        for i, n in enumerate(counts):
-            if i in below:
-                if uneven(below[i], n):
-                    doubtful += [len(shares), len(shares) + 1]
-                finer += [halves[i][1], bounds[i + 1]]
-                shares += [below[i], n - below[i]]
-            else:
-                finer.append(bounds[i + 1])
-                shares.append(n)
-        bounds, counts = finer, shares
-    return Density(tuple(bounds), tuple(counts))
+    """Counts of ranges, each halved once to check that it is even inside, and again where it is not.
+
+    Where the probes do not suffice for all that is uneven, the fullest ranges are halved.
+    """
+    bounds = even_bounds(interval.after, interval.upto, PROBES)
+    density = Density(bounds, tuple(await _counts(client, question, bounds)))
+    doubtful: Sequence[int] = range(len(density.counts))
+    while doubtful:
+        places = density.halves(doubtful, least=_WORTH_HALVING, most=MOST_PROBES - len(density.counts))
+        lower = await asyncio.gather(
+            *(count(client, question, Segment(density.bounds[i], middle)) for i, middle in places.items())
+        )
+        density, doubtful = density.halved(places, lower)
+    return density
 
 
 async def _counts(client: Client, question: Question, bounds: Sequence[str]) -> list[int]:
@@ -138,19 +131,18 @@ async def _counts(client: Client, question: Question, bounds: Sequence[str]) -> 
 
 
 async def _bound_of(client: Client, question: Question, interval: Segment, rank: int) -> str:
-    """The id of the `rank`-th entry of an interval: jumps by counts while it is far, then lists to it."""
-    after, left = interval.after, rank
+    """The id of the `rank`-th entry of an interval: counts narrow it down to the range that holds it, then lists."""
+    rest, left = interval, rank
     while left > LARGEST_PAGE:
-        density = await _density(client, question, Segment(after, interval.upto))
-        reached = 0
-        for bound, n in zip(density.bounds[1:], density.counts, strict=True):
-            if reached + n >= left or not bound:
+        bounds = even_bounds(rest.after, rest.upto, PROBES)
+        if len(bounds) == 2:
+            break
+        for low, high, n in zip(bounds, bounds[1:], await _counts(client, question, bounds), strict=False):
+            rest = Segment(low, high)
+            if left <= n or high == bounds[-1]:
                 break
-            reached, after = reached + n, bound
-        left -= reached
-        if not reached:
-            return await _walk(client, question, Segment(after, interval.upto), left)
-    return await _walk(client, question, Segment(after, interval.upto), left)
+            left -= n
+    return await _walk(client, question, rest, left)
 
 
 async def _walk(client: Client, question: Question, interval: Segment, rank: int) -> str:

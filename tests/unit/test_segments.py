@@ -87,6 +87,35 @@ def test_a_cut_by_counts_follows_the_counts(total, n):
         assert bounds[5] <= segment.upto <= bounds[6]
 
 
+def counted(entries, segments):
+    return [sum(e in segment for e in entries) for segment in segments]
+
+
+def test_a_density_is_halved_where_it_is_uneven():
+    """Half of all entries in 1/1024 of the id space: each halving of the fullest ranges brings them nearer."""
+    dense = [2**86 * 700 + k * 2**86 // 5_000 for k in range(5_000)]
+    entries = sorted(map(bound_at, [*dense, *(2**96 * k // 5_000 for k in range(1, 5_000))]))
+    bounds = even_bounds("", "", 4)
+    density, doubtful = Density(bounds, tuple(counted(entries, map(Segment, bounds, bounds[1:])))), range(4)
+    while doubtful:
+        places = density.halves(doubtful, least=300, most=24 - len(density.counts))
+        lower = counted(entries, [Segment(density.bounds[i], middle) for i, middle in places.items()])
+        density, doubtful = density.halved(places, lower)
+        assert density.total == len(entries) and len(density.counts) <= 24
+    sizes = counted(entries, density.cut(10))
+    assert max(abs(size - len(entries) / 10) for size in sizes) < 50
+
+
+def test_the_fullest_ranges_are_halved_first():
+    density = Density(even_bounds("", "", 4), (10, 400, 30, 200))
+    assert list(density.halves(range(4), least=20, most=2)) == [1, 3]
+    assert list(density.halves([0, 2], least=20, most=2)) == [2]
+    assert density.halves(range(4), least=0, most=-1) == {}
+    finer, doubtful = density.halved({1: "G", 3: "q"}, [100, 105])
+    assert finer.counts == (10, 100, 300, 30, 105, 95) and doubtful == [1, 2]
+    assert finer.bounds == (*density.bounds[:2], "G", *density.bounds[2:4], "q", density.bounds[4])
+
+
 @given(st.integers(0, 1000), st.integers(1, 50))
 def test_shares_differ_by_one_at_most(total, n):
     shares = spread(total, n)
