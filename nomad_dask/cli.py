@@ -34,6 +34,14 @@ Query = Annotated[str, typer.Option(help="NOMAD's search expression, as JSON tex
 RequiredTree = Annotated[
     str, typer.Option(help="Which parts of each archive: JSON text or @file.json; '*' is all.")
 ]
+LayoutOption = Annotated[
+    str,
+    typer.Option(help="wide: a column per leaf; nested: one per required path; tables: a table per path."),
+]
+SourceOption = Annotated[
+    str,
+    typer.Option(help="archives; or documents: the search documents, of which --required lists the names."),
+]
 Url = Annotated[
     str | None, typer.Option(help="The api's base, ending in /api/v1. Default: the public server.")
 ]
@@ -95,6 +103,8 @@ def harvest(
     out: Annotated[str | None, typer.Option(help="Folder or fsspec url of the dataset.")] = None,
     query: Query = "{}",
     required: RequiredTree = "*",
+    source: SourceOption = "archives",
+    layout: LayoutOption = "wide",
     url: Url = None,
     owner: Owner = "visible",
     after: After = "",
@@ -120,8 +130,8 @@ def harvest(
         options |= {k: v for k, v in options_of(job, options).items() if k not in given}
     if not options["out"]:
         raise UserError("harvest needs --out: the folder or url of the dataset")
-    runs = {k: options.pop(k) for k in ("out", "partition_size", "npartitions", "workers", "scheduler")}
-    runs["retry_failures"] = options.pop("retry_failures")
+    named = ("out", "layout", "partition_size", "npartitions", "workers", "scheduler", "retry_failures")
+    runs = {k: options.pop(k) for k in named}
     _run_harvest(_query(**options), runs.pop("out"), **runs)
 
 
@@ -155,6 +165,7 @@ def resume(
         workers=workers,
         scheduler=scheduler,
         retry_failures=retry_failures,
+        layout=manifest.layout.name,
         resolve_references=manifest.question.resolve_references,
     )
 

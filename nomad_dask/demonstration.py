@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from .console import closing, shown
 from .edges.store import Store
@@ -62,6 +63,7 @@ def _clear(out: Path) -> None:
 
 
 def _first_rows(out: Path) -> str:
-    frame = open_dataset(out).head(5)
+    dataset: Any = open_dataset(out)
+    frame = dataset.head(5)
     names = [name for name in frame.columns if name not in ("upload_id", "_more")][:4]
     return str(frame[names].to_string(max_colwidth=28))

@@ -1,25 +1,28 @@
-"""Owns the lazy frame's node in Dask's expressions: partitions that read segments, and only the columns asked for.
+"""Owns the lazy frame's nodes in Dask's expressions: partitions that read segments, and only the columns asked for.
 
-`ddf[["a", "b"]]`, filters and aggregations push their columns into it; `len` and `.index` push none, and need the
-listing alone. What all partitions share (the job) stands in the graph once.
+`ddf[["a", "b"]]`, filters and aggregations push their columns into `ReadSegments`; `len` and `.index` push none, and need
+the listing alone. In the layout tables one `ReadTables` stands under all frames that are computed together, and reads
+the required paths of those. Both stand in the graph as `Read`: what all partitions share once, and for each its segment.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 from dask._task_spec import DataNode, Task, TaskRef
 from dask.dataframe.dask_expr._collection import new_collection
-from dask.dataframe.dask_expr._expr import Expr, Index, PartitionsFiltered, Projection
+from dask.dataframe.dask_expr._expr import Blockwise, Expr, Index, PartitionsFiltered, Projection
 from dask.dataframe.dask_expr._reductions import Len
 from dask.dataframe.dask_expr.io.io import BlockwiseIO
 
-from .pure.segments import Segment
-from .sides.partitions import read_columns
-from .sides.worker import Job
+from .logins import lend_to_default
+from .pure.segments import ALPHABET, Plan, Segment
+from .sides.definitions import known_definitions
+from .sides.partitions import Reading, read_frame, read_frames
 
 
 class Shared(Expr):
@@ -40,25 +43,31 @@ class Shared(Expr):
         return {(self._name, 0): DataNode((self._name, 0), self.operand("value"))}
 
 
-class ReadSegments(PartitionsFiltered, BlockwiseIO):
-    """A frame whose partitions are segments; `columns` of None are all, and an empty list is the index alone."""
-
-    _parameters = [  # noqa: RUF012
-        "job",
-        "segments",
-        "user_meta",
-        "user_divisions",
-        "on_failure",
-        "columns",
-        "_partitions",
-        "_series",
-    ]
-    _defaults = {"columns": None, "_partitions": None, "_series": False}  # noqa: RUF012
-    _absorb_projections = True
+class _OfPlan(PartitionsFiltered, BlockwiseIO):
+    """What has one partition for each segment of a plan."""
 
     @functools.cached_property
     def _name(self) -> str:
         return f"nomad-{self.deterministic_token}"
+
+    def _divisions(self) -> tuple[str, ...]:
+        return divisions_of(self.operand("plan").segments)
+
+    def _read(self, columns: list[str] | None, meta: Any, function: Callable[..., Any]) -> Read:
+        """The node that stands in the graph; made on the client, as a computation begins."""
+        reading: Reading = self.operand("reading")
+        server = reading.job.server
+        lend_to_default(server)
+        narrower = reading.of(columns, known_definitions(server))
+        return Read(Shared(narrower), self.operand("plan"), meta, function, self.operand("_partitions"))
+
+
+class ReadSegments(_OfPlan):
+    """A frame whose partitions are segments; `columns` of None are all, and an empty list is the index alone."""
+
+    _parameters = ["reading", "plan", "user_meta", "columns", "_partitions", "_series"]  # noqa: RUF012
+    _defaults = {"columns": None, "_partitions": None, "_series": False}  # noqa: RUF012
+    _absorb_projections = True
 
     @property
     def columns(self) -> list[str]:
@@ -71,10 +80,6 @@ class ReadSegments(PartitionsFiltered, BlockwiseIO):
         meta = self.operand("user_meta")[self.columns]
         return meta[self.columns[0]] if self.operand("_series") else meta
 
-    def _divisions(self) -> tuple[str, ...]:
-        divisions: tuple[str, ...] = self.operand("user_divisions")
-        return divisions
-
     def _simplify_up(self, parent: Expr, dependents: Any) -> Expr | None:
         if isinstance(parent, Len | Index) and self.columns:
             bare: Any = parent.substitute(self, self.substitute_parameters({"columns": [], "_series": False}))
@@ -84,24 +89,103 @@ class ReadSegments(PartitionsFiltered, BlockwiseIO):
         simplified: Expr | None = super()._simplify_up(parent, dependents)
         return simplified
 
+    def _lower(self) -> Expr:
+        read = self._read(self.operand("columns"), self.operand("user_meta")[self.columns], read_frame)
+        return Part(read, self.columns[0], self._meta) if self.operand("_series") else read
+
+
+class ReadTables(_OfPlan):
+    """Partitions that are dicts of frames by required path; `paths` of None are all."""
+
+    _parameters = ["reading", "plan", "paths", "_partitions"]  # noqa: RUF012
+    _defaults = {"paths": None, "_partitions": None}  # noqa: RUF012
+
+    ndim = 0
+    _meta = None
+
+    def _simplify_up(self, parent: Expr, dependents: Any) -> Any:
+        """Read the paths that some frame above needs, and no others; all parents decide alike, and share the node."""
+        above = [reference() for reference in dependents[self._name]]
+        wanted = {frame.operand("key") for frame in above if isinstance(frame, Part)}
+        if not isinstance(parent, Part) or not wanted or wanted == set(self.paths):
+            return None
+        narrower: Any = self.substitute_parameters({"paths": [path for path in self.paths if path in wanted]})
+        substituted: Any = parent.substitute(self, narrower)
+        return substituted
+
+    @property
+    def paths(self) -> list[str]:
+        """The required paths that are read."""
+        chosen: list[str] | None = self.operand("paths")
+        layout, schema = self.operand("reading").job.layout, self.operand("reading").job.schema
+        return list(layout.arrow(schema)) if chosen is None else chosen
+
+    def _lower(self) -> Expr:
+        return self._read(self.operand("paths"), None, read_frames)
+
+
+class Read(PartitionsFiltered, BlockwiseIO):
+    """The tasks: what all share, and a segment each."""
+
+    _parameters = ["shared", "plan", "user_meta", "function", "_partitions"]  # noqa: RUF012
+    _defaults = {"_partitions": None}  # noqa: RUF012
+
+    @functools.cached_property
+    def _name(self) -> str:
+        return f"nomad-{self.deterministic_token}"
+
+    @property
+    def _meta(self) -> Any:
+        return self.operand("user_meta")
+
+    def _divisions(self) -> tuple[str, ...]:
+        return divisions_of(self.operand("plan").segments)
+
     def _filtered_task(self, name: Any, index: int) -> Task:
-        columns = self.operand("columns")
-        task = Task(
-            name,
-            read_columns,
-            TaskRef((self.operand("job")._name, 0)),
-            self.operand("segments")[index],
-            self.operand("on_failure"),
-            None if columns is None else tuple(columns),
-            _data_producer=True,
+        shared = TaskRef((self.operand("shared")._name, 0))
+        segment = self.operand("plan").segments[index]
+        return Task(name, self.operand("function"), shared, segment, _data_producer=True)
+
+
+class Part(Blockwise):
+    """One item of each partition: a frame of the tables, or a column of a frame."""
+
+    _parameters = ["frame", "key", "user_meta"]  # noqa: RUF012
+
+    @functools.cached_property
+    def _name(self) -> str:
+        return f"part-{self.deterministic_token}"
+
+    @property
+    def _meta(self) -> Any:
+        return self.operand("user_meta")
+
+    def _task(self, name: Any, index: int) -> Task:
+        return Task(
+            name, operator.getitem, TaskRef((self.operand("frame")._name, index)), self.operand("key")
         )
-        if self.operand("_series"):
-            return Task(name, operator.getitem, task, self.columns[0])
-        return task
 
 
-def frame_of(
-    job: Job, segments: tuple[Segment, ...], meta: pd.DataFrame, divisions: tuple[str, ...], on_failure: str
-) -> Any:
-    """The Dask collection over segments."""
-    return new_collection(ReadSegments(Shared(job), segments, meta, divisions, on_failure))
+def divisions_of(segments: Sequence[Segment]) -> tuple[str, ...]:
+    """Dask's divisions of a plan. They are closed below, segments above: a bound's successor is where the next begins."""
+    return (
+        segments[0].after + ALPHABET[0],
+        *(segment.upto + ALPHABET[0] for segment in segments[:-1]),
+        segments[-1].upto or _LAST,
+    )
+
+
+_LAST = "~"
+"""After every entry id."""
+
+
+def frame_of(reading: Reading, plan: Plan) -> Any:
+    """The Dask collection over a plan's segments, wide or nested."""
+    (meta,) = reading.meta().values()
+    return new_collection(ReadSegments(reading, plan, meta))
+
+
+def frames_of(reading: Reading, plan: Plan) -> dict[str, Any]:
+    """The Dask collections of the tables, by required path; those that are computed together share their downloads."""
+    shared = ReadTables(reading, plan)
+    return {path: new_collection(Part(shared, path, meta)) for path, meta in reading.meta().items()}

@@ -3,84 +3,96 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import pandas as pd
 
 from .edges.store import Store
-from .pure.errors import DatasetError, UserError
-from .pure.frames import to_pandas, units_of
+from .pure.errors import DatasetError
+from .pure.frames import check_backend, to_pandas, units_of
+from .pure.layouts import ONLY
 from .pure.manifest import Manifest
-from .pure.segments import ALPHABET, Plan, Segment
-from .sides.partitions import read_columns
-from .sides.worker import Job
+from .pure.report import Receipt
+from .pure.segments import Plan
+from .sides.partitions import Reading, read_any
+from .sides.worker import job_of
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
     from dask.delayed import Delayed
 
+    from .pure.frames import DtypeBackend
 
-def partitions(job: Job, plan: Plan, *, on_failure: str = "raise") -> list[Delayed]:
-    """One Delayed per segment of a plan: a pandas frame indexed by entry_id. Nothing is asked for now."""
+LazyFrames: TypeAlias = "dd.DataFrame | dict[str, dd.DataFrame]"
+"""One lazy frame; in the layout tables a dict of them by required path."""
+
+
+def partitions(reading: Reading, plan: Plan) -> list[Delayed]:
+    """One Delayed per segment of a plan: a pandas frame indexed by entry_id, of tables a dict of them. Asks for nothing."""
     from dask import delayed
     from dask.base import tokenize
 
-    _check(on_failure)
-    shared = delayed(job, name=f"job-{tokenize(job)}", traverse=False)
-    read = delayed(read_columns, pure=True)
-    return [read(shared, segment, on_failure) for segment in plan.segments]
+    from .logins import lend_to_default
+
+    lend_to_default(reading.job.server)
+    shared = delayed(reading, name=f"job-{tokenize(reading)}", traverse=False)
+    read = delayed(read_any, pure=True)
+    return [read(shared, segment) for segment in plan.segments]
 
 
-def lazy_frame(job: Job, plan: Plan, *, on_failure: str = "raise") -> dd.DataFrame:
-    """A plan as a lazy frame: one partition per segment, meta and divisions known. Nothing is asked for now."""
-    from .expression import frame_of
+def lazy_frames(reading: Reading, plan: Plan) -> LazyFrames:
+    """A plan as lazy frames: one partition per segment, meta and divisions known. Nothing is asked for now."""
+    from .expression import frame_of, frames_of
 
-    _check(on_failure)
-    meta = to_pandas(job.schema.to_arrow().empty_table())
-    return frame_of(job, plan.segments, meta, divisions_of(plan.segments), on_failure)
-
-
-def divisions_of(segments: Sequence[Segment]) -> tuple[str, ...]:
-    """Dask's divisions of a plan. They are closed below, segments above: a bound's successor is where the next begins."""
-    return (
-        segments[0].after + ALPHABET[0],
-        *(segment.upto + ALPHABET[0] for segment in segments[:-1]),
-        segments[-1].upto or _LAST,
-    )
+    frames: LazyFrames = (frames_of if reading.job.layout.name == "tables" else frame_of)(reading, plan)
+    return frames
 
 
-_LAST = "~"
-"""After every entry id."""
+def units(
+    data: pd.DataFrame | dd.DataFrame | Mapping[str, Any] | str | os.PathLike[str],
+) -> dict[str, Any]:
+    """The unit of each column that has one, as the server's schema names it: of a frame of ours, or of a dataset.
 
-
-def _check(on_failure: str) -> None:
-    if on_failure not in ("raise", "null"):
-        raise UserError(f"on_failure must be 'raise' or 'null', not {on_failure!r}")
-
-
-def units(data: pd.DataFrame | dd.DataFrame | str | os.PathLike[str]) -> dict[str, str]:
-    """The unit of each column that has one, as the server's schema names it: of a frame of ours, or of a dataset."""
+    Of a dict of frames, and of a dataset of tables, such a dict for each.
+    """
     if isinstance(data, str | os.PathLike):
-        return units_of(_manifest_of(Store.at(data)).schema.to_arrow())
+        manifest = _manifest_of(Store.at(data))
+        found = {key: units_of(arrow) for key, arrow in manifest.layout.arrow(manifest.schema).items()}
+        return cast("dict[str, Any]", found.get(ONLY, found))
+    if isinstance(data, Mapping):
+        return {key: units(frame) for key, frame in data.items()}
     return dict(getattr(data, "_meta", data).attrs.get("units", {}))
 
 
-def open_dataset(path: str | os.PathLike[str]) -> dd.DataFrame:
+def open_dataset(path: str | os.PathLike[str], *, dtype_backend: DtypeBackend = "pyarrow") -> LazyFrames:
     """The dataset at `path` as a lazy frame with known divisions, indexed by entry_id. Reads small files now.
 
-    Of a harvest in progress (or one that was killed) only finished segments are seen.
-    """
-    import dask.dataframe as dd
+    A dataset of tables is a dict of frames by required path. Of a harvest in progress (or one that was killed) only
+    finished segments are seen.
 
+    Raises DatasetError where there is none.
+    """
+    check_backend(dtype_backend)
     store = Store.at(path)
     manifest = _manifest_of(store)
-    meta = to_pandas(manifest.schema.to_arrow().empty_table())
     full = [r for r in store.receipts(manifest.id).values() if r.rows]
+    metas = Reading(job_of(manifest), dtype_backend=dtype_backend).meta()
+    folders = manifest.layout.folders(manifest.schema)
+    frames = {key: _opened(store, full, folders[key], meta, dtype_backend) for key, meta in metas.items()}
+    return frames.get(ONLY, frames)
+
+
+def _opened(
+    store: Store, full: Sequence[Receipt], folder: str, meta: pd.DataFrame, dtype_backend: DtypeBackend
+) -> dd.DataFrame:
+    import dask.dataframe as dd
+
     if not full:
         return dd.from_pandas(meta, npartitions=1)
     divisions = (*(str(r.first) for r in full), str(full[-1].last))
-    return dd.from_map(_read_part, [r.segment for r in full], store=store, meta=meta, divisions=divisions)
+    how = {"store": store, "folder": folder, "dtype_backend": dtype_backend}
+    return dd.from_map(_read_part, [r.segment for r in full], **how, meta=meta, divisions=divisions)
 
 
 def _manifest_of(store: Store) -> Manifest:
@@ -90,6 +102,13 @@ def _manifest_of(store: Store) -> Manifest:
     return manifest
 
 
-def _read_part(number: int, *, store: Store, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def _read_part(
+    number: int,
+    *,
+    store: Store,
+    folder: str,
+    dtype_backend: DtypeBackend,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """One part; with `columns` (which Dask passes on from a selection) only those are read."""
-    return to_pandas(store.read_part(number, columns))
+    return to_pandas(store.read_part(number, folder, columns), dtype_backend=dtype_backend, alike=True)

@@ -53,7 +53,7 @@ def harvest(
     tasks = [replace(first, number=n) for n in range(len(manifest.plan)) if n not in receipts]
     tasks += [replace(first, number=n, retry_failures=True) for n in again]
     if tasks:
-        store.open_for_writing()
+        store.open_for_writing(manifest)
         try:
             with _opened(cluster or Cluster()) as client, lent_login(client, server) as login:
                 tasks = [replace(task, server=replace(server, login=login)) for task in tasks]
@@ -70,7 +70,7 @@ def harvest(
 def _prove(store: Store, receipts: dict[int, Receipt], plan: Plan) -> None:
     """A dataset is complete when all of its parts lie there as they were written; anything else is said."""
     sizes = store.part_sizes()
-    if gone := [n for n, receipt in receipts.items() if sizes.get(n) != receipt.part_bytes]:
+    if gone := [n for n, receipt in receipts.items() if not receipt.stands(sizes)]:
         raise UnfinishedError(
             f"{len(gone)} of {len(plan)} parts of {store.url} are gone or changed, the first is number {gone[0]}: "
             "run the same command again to write them anew"

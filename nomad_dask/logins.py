@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,31 @@ def lent_login(client: Client, server: Server) -> Iterator[Login | None]:
         yield lent
     finally:
         client.unregister_worker_plugin(name)
+
+
+def lend_to_default(server: Server) -> None:
+    """Where a Dask client is in use, its workers have the login of a lazy frame from now on, until the client closes.
+
+    A frame is computed long after it was made, by whatever client there is then; under no client the login is looked
+    up in this process.
+    """
+    from distributed.client import default_client
+
+    if server.login is None:
+        return
+    try:
+        client = default_client()
+    except ValueError:
+        return
+    name = f"nomad-dask login {server.login.name} of {client.id}"
+    with _lending:
+        if (client.id, name) not in _lent:
+            client.register_plugin(_plugin(server.login, credentials_of(server.login, server.url)), name=name)
+            _lent.add((client.id, name))
+
+
+_lent: set[tuple[str, str]] = set()
+_lending = threading.Lock()
 
 
 def _plugin(login: Login, credentials: Credentials) -> WorkerPlugin:

@@ -1,80 +1,75 @@
-"""Owns the questions to the server: counts, listing pages, archive batches, and the checks on their answers.
+"""Owns what is asked of the search: counts and pages, of names alone or of documents, and the checks on them.
 
-Answers are matched by `entry_id`, never by position. What the server must not do (repeat a cursor, answer what was
-not asked, end early) is a ProtocolError here and nowhere else.
+What the server must not do (repeat a cursor, list what was not asked for, end early) is a ProtocolError.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from ..pure.errors import ProtocolError, RefusedError, RemoteReferenceError, ServerError
-from ..pure.limits import BatchSize
+from ..pure.errors import ProtocolError, ServerError
 from ..pure.manifest import Question
-from ..pure.references import merge, refers_elsewhere, resolve
-from ..pure.report import Failure, Ref
-from ..pure.required import Required, split
-from ..pure.segments import Segment, both
+from ..pure.report import Ref
+from ..pure.segments import Segment
 from .transport import Client
 
 LISTING = "entries/query"
-ARCHIVES = "entries/archive/query"
 LARGEST_PAGE = 10_000
-"""Entries in one listing page; the server refuses more (`nomad_api.md`)."""
-_MOST_AT_ONCE = 1_000
-"""Entries asked for by name in one request that is not sized by experience."""
-_FEW = 4
-_REMOTE = "reference to remote archive"
+"""Entries in one page; the server refuses more (`nomad_api.md`)."""
+NAMES = ("entry_id", "upload_id")
 
 
-@dataclass(slots=True)
-class Delivery:
-    """What one batch brought: archives, entries that have none, entries that failed; each entry in one of them."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a segment, in id order."""
 
-    archives: list[tuple[Ref, dict[str, Any]]] = field(default_factory=list)
-    n_bytes: int = 0
-    """Of the answers that brought the archives, as JSON."""
-    seconds: float = 0.0
-    """Of the longest of them."""
-    missing: list[Ref] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
+    rows: list[dict[str, Any]]
+    """Documents, or what was asked of them; their two names at the least."""
+    total: int
+    """Entries in the segment, by the server's count."""
+    n_bytes: int
+    seconds: float
 
-    def add(self, other: Delivery) -> None:
-        """Take in what another batch brought."""
-        self.archives += other.archives
-        self.n_bytes += other.n_bytes
-        self.seconds = max(self.seconds, other.seconds)
-        self.missing += other.missing
-        self.failures += other.failures
+    @property
+    def refs(self) -> list[Ref]:
+        """The entries' names."""
+        return [Ref(row["entry_id"], row["upload_id"]) for row in self.rows]
 
 
 async def count(client: Client, question: Question, segment: Segment, *, known: bool = True) -> int:
     """How many entries of a segment the query matches. One small request."""
-    body = _listing_body(question, segment, {"page_size": 0})
-    answer = await client.post(LISTING, body, _is_listing, known=known)
+    body = _body(question, segment, 0, NAMES)
+    answer = await client.post(LISTING, body, is_listing, known=known)
     return int(answer.data["pagination"]["total"])
 
 
-async def list_page(client: Client, question: Question, segment: Segment, size: int) -> tuple[list[Ref], int]:
-    """The first `size` entries of a segment in id order, and the total in the segment.
+async def page(
+    client: Client,
+    question: Question,
+    segment: Segment,
+    size: int,
+    include: Sequence[str] | None = NAMES,
+    *,
+    entries: int = 1,
+) -> Page:
+    """The first `size` entries of a segment in id order; `include` None: whole documents.
 
-    A page that breaks the rules is asked for once more; twice is a ProtocolError.
+    A page that breaks the rules is asked for once more; twice is a ProtocolError. `entries` as in `Client.post`.
     """
     size = min(size, LARGEST_PAGE)
-    body = _listing_body(question, segment, {"page_size": size})
+    body = _body(question, segment, size, include)
     wrong = ""
     for _ in range(2):
-        answer = await client.post(LISTING, body, _is_listing)
-        refs = sorted(Ref(row["entry_id"], row["upload_id"]) for row in answer.data["data"])
+        answer = await client.post(LISTING, body, is_listing, entries=entries)
+        rows = sorted(answer.data["data"], key=lambda row: row["entry_id"])
         pagination = answer.data["pagination"]
-        wrong = _wrong_with(refs, pagination, segment, size)
+        found = Page(rows, int(pagination["total"]), answer.n_bytes, answer.seconds)
+        wrong = _wrong_with(found.refs, pagination, segment, size)
         if not wrong:
-            return refs, int(pagination["total"])
+            return found
     raise ProtocolError(
         f"the server's list of the segment {segment} breaks its own rules: {wrong}. Going on could lose or repeat "
         f"entries [{client.server.url}]"
@@ -95,26 +90,31 @@ def _wrong_with(refs: list[Ref], pagination: dict[str, Any], segment: Segment, s
     return ""
 
 
-def _is_listing(data: Any) -> bool:
+async def list_page(client: Client, question: Question, segment: Segment, size: int) -> tuple[list[Ref], int]:
+    """The names of the first `size` entries of a segment in id order, and the total in the segment."""
+    found = await page(client, question, segment, size)
+    return found.refs, found.total
+
+
+async def alive(client: Client, error: ServerError) -> None:
+    """A server that answers nothing at all is down, and that is no entry's fault: the error is raised then."""
+    try:
+        body = {"owner": "public", "pagination": {"page_size": 0}}
+        await client.post(LISTING, body, is_listing)
+    except ServerError:
+        raise error from None
+
+
+def is_listing(data: Any) -> bool:
     """Whether an answer has the shape of a listing."""
     match data:
         case {"pagination": {"total": int()}, "data": list(rows)}:
-            return all(isinstance(r, dict) and _text(r, "entry_id") and _text(r, "upload_id") for r in rows)
+            return all(isinstance(r, dict) and all(is_text(r, name) for name in NAMES) for r in rows)
     return False
 
 
-def _is_archives(data: Any) -> bool:
-    """Whether an answer has the shape of archives."""
-    match data:
-        case {"data": list(rows)}:
-            return all(
-                isinstance(r, dict) and _text(r, "entry_id") and isinstance(r.get("archive"), dict)
-                for r in rows
-            )
-    return False
-
-
-def _text(row: dict[str, Any], name: str) -> bool:
+def is_text(row: dict[str, Any], name: str) -> bool:
+    """Whether a row of an answer has a text under a name."""
     return isinstance(row.get(name), str)
 
 
@@ -132,169 +132,16 @@ async def listing(
         rest = Segment(refs[-1].entry_id, segment.upto)
 
 
-async def archives(
-    client: Client, question: Question, refs: Iterable[Ref], size: BatchSize, in_flight: int, sizes: list[int]
-) -> AsyncGenerator[Delivery, None]:
-    """The archives of listed entries, batch by batch, in the order of the list, `in_flight` requests at a time.
-
-    Entries that do not come are asked for once more, by themselves, after the rest. `sizes` is filled with the
-    batch sizes used. A consumer that pauses holds back new requests.
-    """
-    todo, absent = deque(refs), list[Ref]()
-    window: deque[asyncio.Task[Delivery]] = deque()
-    try:
-        while todo or window:
-            while todo and len(window) < in_flight:
-                batch = [todo.popleft() for _ in range(min(size.size, len(todo)))]
-                sizes.append(len(batch))
-                window.append(asyncio.create_task(_batch(client, question, batch)))
-            delivery = await window.popleft()
-            size = size.seen(len(delivery.archives), delivery.n_bytes, delivery.seconds)
-            absent += delivery.missing
-            delivery.missing = []
-            yield delivery
-    finally:
-        for task in window:
-            task.cancel()
-    for start in range(0, len(absent), _MOST_AT_ONCE):
-        yield await _once_more(client, question, absent[start : start + _MOST_AT_ONCE])
-
-
-async def _batch(
-    client: Client, question: Question, batch: Sequence[Ref], *, suspect: bool = False
-) -> Delivery:
-    """One batch, divided as long as it fails, so that only the bad entry is lost."""
-    tree = question.required.request(in_place=question.resolve_references)
-    parts = [list(batch[: len(batch) // 2]), list(batch[len(batch) // 2 :])]
-    try:
-        return await _ask(client, question, batch, tree, suspect=suspect)
-    except RemoteReferenceError:
-        if len(batch) == 1:
-            return await _in_pieces(client, question, batch[0])
-        parts = await _apart(client, question, batch) or parts
-    except ServerError as error:
-        if len(batch) == 1 or not suspect:
-            await _still_there(client, error)
-        if len(batch) == 1:
-            failure = Failure(*batch[0], error.status, error.reason, error.attempts)
-            return Delivery(failures=[failure])
-        suspect = True
-    whole = Delivery()
-    for delivery in await asyncio.gather(*(_batch(client, question, p, suspect=suspect) for p in parts)):
-        whole.add(delivery)
-    return whole
-
-
-async def _still_there(client: Client, error: ServerError) -> None:
-    """A server that answers nothing at all is down, and that is no entry's fault."""
-    try:
-        body = {"owner": "public", "pagination": {"page_size": 0}}
-        await client.post(LISTING, body, _is_listing)
-    except ServerError:
-        raise error from None
-
-
-async def _apart(client: Client, question: Question, batch: Sequence[Ref]) -> list[list[Ref]] | None:
-    """A batch refused for a reference to another installation, as each entry that has one, and the others.
-
-    One request without references resolved shows them; None where it does not.
-    """
-    try:
-        plain = await _ask(client, question, batch, question.required.request(in_place=False))
-    except (ServerError, RefusedError):
-        return None
-    alone = [ref for ref, archive in plain.archives if refers_elsewhere(archive)]
-    others = [ref for ref in batch if ref not in set(alone)]
-    return [[ref] for ref in alone] + ([others] if others else []) if alone else None
-
-
-async def _in_pieces(client: Client, question: Question, ref: Ref) -> Delivery:
-    """One entry that refers to another installation, so that only that reference stays open."""
-    try:
-        archive = await _pieces(client, question, ref, question.required)
-    except ServerError as error:
-        return Delivery(failures=[Failure(*ref, error.status, error.reason, error.attempts)])
-    if archive is None:
-        return Delivery(missing=[ref])
-    return Delivery(archives=[(ref, archive)])
-
-
-async def _pieces(client: Client, question: Question, ref: Ref, required: Required) -> dict[str, Any] | None:
-    """An archive by narrower trees, in place where that works; the narrowest without, resolved here."""
-    narrower = split(required)
-    if len(narrower) == 1:
-        archive = await _one(client, question, ref, required.request(in_place=False))
-        return None if archive is None else resolve(archive, required)
-    found = []
-    for piece in narrower:
-        try:
-            found.append(await _one(client, question, ref, piece.request(in_place=True)))
-        except RemoteReferenceError:
-            found.append(await _pieces(client, question, ref, piece))
-    return None if None in found else merge(found)
-
-
-async def _one(client: Client, question: Question, ref: Ref, tree: Any) -> dict[str, Any] | None:
-    delivery = await _ask(client, question, [ref], tree)
-    return delivery.archives[0][1] if delivery.archives else None
-
-
-async def _ask(
-    client: Client, question: Question, batch: Sequence[Ref], tree: Any, *, suspect: bool = False
-) -> Delivery:
-    """One archive request: what it answered, joined to what was asked by id."""
-    asked = {ref.entry_id: ref for ref in batch}
-    body = {
-        "owner": question.owner,
-        "query": both(question.query, {"entry_id:any": list(asked)}),
-        "pagination": {"page_size": len(batch)},
-        "required": tree,
-    }
-    try:
-        answer = await client.post(ARCHIVES, body, _is_archives, entries=len(batch), suspect=suspect)
-    except RefusedError as error:
-        if error.status == 400 and _REMOTE in error.words:
-            raise RemoteReferenceError(error.status, error.url, error.words) from error
-        raise
-    found: dict[str, dict[str, Any]] = {}
-    for row in answer.data["data"]:
-        if row["entry_id"] not in asked or row["entry_id"] in found:
-            raise ProtocolError(
-                f"the server answered entry {row['entry_id']}, which was not asked for, or twice, among "
-                f"{len(batch)} from {batch[0].entry_id} on [{client.server.url}]"
-            )
-        found[row["entry_id"]] = row["archive"]
-    return Delivery(
-        archives=[(asked[entry_id], found[entry_id]) for entry_id in asked if entry_id in found],
-        missing=[ref for ref in batch if ref.entry_id not in found],
-        n_bytes=answer.n_bytes,
-        seconds=answer.seconds,
-    )
-
-
-async def _once_more(client: Client, question: Question, absent: list[Ref]) -> Delivery:
-    """Entries that were not answered, once more: a few each alone, many together first to spare requests.
-
-    Many that are all absent again have no archive; when some come, the server is forgetful, and the others are
-    asked for each alone.
-    """
-    delivery = Delivery(missing=absent)
-    if len(absent) > _FEW:
-        delivery = await _batch(client, question, absent)
-        if not delivery.archives:
-            return delivery
-    each = await asyncio.gather(*(_batch(client, question, [ref]) for ref in delivery.missing))
-    delivery.missing = []
-    for part in each:
-        delivery.add(part)
-    return delivery
-
-
-def _listing_body(question: Question, segment: Segment, pagination: dict[str, Any]) -> dict[str, Any]:
-    """Every listing is bounded by its query, cursor included, so that `total` counts what is left."""
+def _body(question: Question, segment: Segment, size: int, include: Sequence[str] | None) -> dict[str, Any]:
+    """Every page is bounded by its query, cursor included, so that `total` counts what is left."""
     return {
         "owner": question.owner,
         "query": segment.within(question.query),
-        "pagination": pagination,
-        "required": {"include": ["entry_id", "upload_id"]},
+        "pagination": {"page_size": size},
+        **including(include),
     }
+
+
+def including(names: Sequence[str] | None) -> dict[str, Any]:
+    """The part of a body that says what of each document to send; None: all."""
+    return {} if names is None else {"required": {"include": [*names]}}

@@ -3,7 +3,8 @@
 ::
 
     harvest/
-      data/part-00000.parquet ...   one part per segment, and nothing else
+      data/part-00000.parquet ...   one part per segment, and nothing else; of tables one in each table's own folder,
+                                    data/run.calculation/part-00000.parquet
       manifest.json                 what was asked, the plan, the schema: written first, never changed
       segments/00000.json ...       one receipt per finished segment: written after its part
       failures.parquet              entries that failed or have no archive; written at the end of a run
@@ -15,9 +16,8 @@ object store; so a rerun overwrites and never duplicates.
 from __future__ import annotations
 
 import os
-import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -70,10 +70,6 @@ class Store:
         """Whether it lies in this process's memory alone, where no other process sees it."""
         return self.url.startswith("memory://")
 
-    def part(self, number: int) -> str:
-        """The path or url of one part."""
-        return f"{self.data}/part-{number:05d}.parquet"
-
     def create(self, manifest: Manifest) -> Manifest:
         """Begin a dataset: its folders, and its manifest before any data. The manifest that stands.
 
@@ -83,17 +79,17 @@ class Store:
         content = orjson.dumps(tree, option=orjson.OPT_INDENT_2)
         with self._writing("manifest.json") as (fs, root):
             if _is_local(fs):
-                _make_folders(root)
+                _make_folders(root, manifest)
                 _write_aside(root, "manifest.json", content, anew=True)
             elif not fs.exists(f"{root}/manifest.json"):
                 fs.pipe_file(f"{root}/manifest.json", content)
         return self.manifest() or manifest
 
-    def open_for_writing(self) -> None:
+    def open_for_writing(self, manifest: Manifest) -> None:
         """Make sure of the folders of a dataset that is to go on: a copy may have come without the empty ones."""
         with self._writing("data") as (fs, root):
             if _is_local(fs):
-                _make_folders(root)
+                _make_folders(root, manifest)
 
     def manifest(self) -> Manifest | None:
         """What the folder says it holds; None where there is no dataset yet. DatasetError where it is no dataset's."""
@@ -127,27 +123,25 @@ class Store:
                 f"{self.url} is no dataset and not empty (it holds {', '.join(strangers[:3])}); choose another folder"
             )
 
-    def write_part(self, table: pa.Table, receipt: Receipt) -> Receipt:
-        """Write one part, then the receipt that makes it count, which is returned. Overwrites an earlier try's."""
-        buffer = pa.BufferOutputStream()
-        pq.write_table(
-            table,
-            buffer,
-            compression="zstd",
-            row_group_size=max(1, min(len(table), 50_000)),
-            write_statistics=True,
-        )
-        part = buffer.getvalue()
-        receipt = replace(receipt, part_bytes=part.size)
-        self._write(f"data/part-{receipt.segment:05d}.parquet", part)
+    def write_part(self, tables: Mapping[str, pa.Table], receipt: Receipt) -> Receipt:
+        """Write one part, a file for each table by its folder; then the receipt that makes it count, which is returned.
+
+        Overwrites an earlier try's.
+        """
+        sizes = {}
+        for folder, table in tables.items():
+            name, content = part_name(folder, receipt.segment), _parquet(table)
+            sizes[name] = content.size
+            self._write(f"data/{name}", content)
+        receipt = replace(receipt, parts=sizes)
         self._write(f"segments/{receipt.segment:05d}.json", orjson.dumps(receipt.to_json()))
         return receipt
 
-    def read_part(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+    def read_part(self, number: int, folder: str = "", columns: Sequence[str] | None = None) -> pa.Table:
         """One part's table; with `columns` only those, and entry_id."""
         fs, root = self._fs()
         wanted = None if columns is None else ["entry_id", *(c for c in columns if c != "entry_id")]
-        with fs.open(f"{root}/data/part-{number:05d}.parquet", "rb") as file:
+        with fs.open(f"{root}/data/{part_name(folder, number)}", "rb") as file:
             return pq.ParquetFile(file).read(wanted)
 
     def receipts(self, manifest: str, numbers: Iterable[int] | None = None) -> dict[int, Receipt]:
@@ -169,18 +163,18 @@ class Store:
         return {
             number: receipt
             for number, receipt in sorted(found.items())
-            if receipt.dataset == manifest and sizes.get(number) == receipt.part_bytes
+            if receipt.dataset == manifest and receipt.stands(sizes)
         }
 
-    def part_sizes(self) -> dict[int, int]:
-        """The parts that are there, by number, with the sizes of their files. One listing."""
+    def part_sizes(self) -> dict[str, int]:
+        """The sizes of the files that are there, by their names below `data/`. One listing."""
         fs, root = self._fs()
+        fs.invalidate_cache()
         try:
-            files = fs.ls(f"{root}/data", detail=True, refresh=True)
+            files = fs.find(f"{root}/data", detail=True)
         except FileNotFoundError:
             return {}
-        found = ((re.search(r"part-(\d+)\.parquet$", file["name"]), file["size"]) for file in files)
-        return {int(name[1]): int(size) for name, size in found if name}
+        return {name[len(root) + len("/data/") :]: int(file["size"]) for name, file in files.items()}
 
     def write_failures(self, receipts: Iterable[Receipt]) -> None:
         """Write failures.parquet from the receipts: entries that failed, and entries that have no archive."""
@@ -188,9 +182,7 @@ class Store:
         table = pa.Table.from_pylist(
             [dict(zip(_FAILURES.names, row, strict=True)) for row in rows], _FAILURES
         )
-        buffer = pa.BufferOutputStream()
-        pq.write_table(table, buffer, compression="zstd")
-        self._write("failures.parquet", buffer.getvalue())
+        self._write("failures.parquet", _parquet(table))
 
     def _fs(self) -> tuple[Any, str]:
         try:
@@ -234,12 +226,25 @@ class Store:
             ) from error
 
 
+def part_name(folder: str, number: int) -> str:
+    """The name of a part's file below `data/`."""
+    return f"{folder}/part-{number:05d}.parquet" if folder else f"part-{number:05d}.parquet"
+
+
+def _parquet(table: pa.Table) -> pa.Buffer:
+    buffer = pa.BufferOutputStream()
+    rows = max(1, min(len(table), 50_000))
+    pq.write_table(table, buffer, compression="zstd", row_group_size=rows, write_statistics=True)
+    return buffer.getvalue()
+
+
 def _is_local(fs: Any) -> bool:
     return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
 
 
-def _make_folders(root: str) -> None:
-    for folder in ("data", "segments", ".aside"):
+def _make_folders(root: str, manifest: Manifest) -> None:
+    tables = (f"data/{folder}" for folder in manifest.layout.folders(manifest.schema).values())
+    for folder in ("data", "segments", ".aside", *tables):
         os.makedirs(os.path.join(root, folder), exist_ok=True)
 
 

@@ -21,6 +21,10 @@ _NULLABLE = {
 }
 
 
+_NULLED = {"i": "float64", "b": "object"}
+"""What numpy makes of a kind that has no null."""
+
+
 class Units(dict[str, str]):
     """Column names and their units. Pandas copies what rides on a frame at every operation; this is never changed."""
 
@@ -42,14 +46,21 @@ def check_backend(dtype_backend: str) -> None:
 
 
 def to_pandas(
-    table: pa.Table, *, index: Sequence[str] = (ENTRY_ID,), dtype_backend: DtypeBackend = "pyarrow"
+    table: pa.Table,
+    *,
+    index: Sequence[str] = (ENTRY_ID,),
+    dtype_backend: DtypeBackend = "pyarrow",
+    alike: bool = False,
 ) -> pd.DataFrame:
     """A table as a pandas frame: `index` names the columns that become its index, of integers where they are.
 
-    The columns' units are in `frame.attrs["units"]`.
+    The columns' units are in `frame.attrs["units"]`. With `alike` all tables of one schema have the same dtypes: under
+    `numpy` integers are then floats and booleans objects also where no null is beside them.
     """
     plain = table.replace_schema_metadata(None)
     frame = _typed(plain.drop_columns([*index]), dtype_backend)
+    if alike and dtype_backend == "numpy":
+        frame = frame.astype({n: _NULLED[d.kind] for n, d in frame.dtypes.items() if d.kind in _NULLED})
     nullable = dtype_backend == "numpy" and any(plain[name].null_count for name in index)
     levels = _typed(plain.select([*index]), "numpy_nullable" if nullable else dtype_backend)
     frame.index = levels.set_index([*index]).index

@@ -11,19 +11,19 @@ and nested, one for each required path as written in tables::
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
 import pyarrow as pa
 
-from nomad_dask.pure import paths
+from nomad_dask.pure import paths, shapes
 from nomad_dask.pure.described import described, seen_kinds
 from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.flatten import OnNew, Wide
 from nomad_dask.pure.nested import Nested, NestedSchema, infer_nested
 from nomad_dask.pure.required import Required
-from nomad_dask.pure.schema import ENTRY_ID, Schema, infer
+from nomad_dask.pure.schema import ENTRY_ID, GivenTypes, Schema, infer
 from nomad_dask.pure.sections import Definitions
 from nomad_dask.pure.tables import Tables, TableSchema, infer_tables
 
@@ -80,12 +80,14 @@ class Layout(Protocol):
         samples: Iterable[Mapping[str, Any]],
         required: Required,
         definitions: Definitions | None = None,
-        *,
-        documents: bool = False,
     ) -> Any:
-        """The narrowest schema that holds the samples, with what the server's own says of it.
+        """The narrowest schema that holds the samples, with what the server's own says of it."""
 
-        `documents`: the samples are search documents, where what archives have under `metadata` is at the top.
+    def with_types(self, schema: Any, given: GivenTypes) -> Any:
+        """The schema with types that the user gives; they go before all others, and a value that does not fit to `_more`.
+
+        By column in wide; in tables by the whole name of a quantity, less numbers; in nested by required path, as the
+        Arrow type of the whole column. Raises UserError for a name or a type that cannot be.
         """
 
     def builder(self, schema: Any, required: Required, on_new: OnNew = "more") -> Builder:
@@ -106,6 +108,9 @@ class Layout(Protocol):
     def schema_from_json(self, value: Mapping[str, Any]) -> Any:
         """The schema that `schema_to_json` wrote. Raises UserError where it is something else."""
 
+    def folders(self, schema: Any) -> dict[str, str]:
+        """Where a dataset keeps the parts of each table, below `data/` (SPEC 9)."""
+
 
 class _OneTable:
     """What the wide and the nested layout share: one table, under the key `""`."""
@@ -122,6 +127,9 @@ class _OneTable:
     def schema_to_json(self, schema: Any) -> dict[str, Any]:
         return schema.to_json()
 
+    def folders(self, schema: Any) -> dict[str, str]:
+        return {ONLY: ""}
+
 
 @dataclass(frozen=True)
 class _Wide(_OneTable):
@@ -132,14 +140,16 @@ class _Wide(_OneTable):
         samples: Iterable[Mapping[str, Any]],
         required: Required,
         definitions: Definitions | None = None,
-        *,
-        documents: bool = False,
     ) -> Schema:
         archives = list(samples)
         schema = infer(archives, required)
         if definitions is None:
             return schema
-        return described(schema, definitions, seen=seen_kinds(archives, required), documents=documents)
+        seen = seen_kinds(archives, required)
+        return described(schema, definitions, seen=seen, documents=required.documents)
+
+    def with_types(self, schema: Schema, given: GivenTypes) -> Schema:
+        return schema.with_types(given)
 
     def builder(self, schema: Schema, required: Required, on_new: OnNew = "more") -> Wide:
         return Wide(schema, required, on_new=on_new)
@@ -157,10 +167,19 @@ class _Nested(_OneTable):
         samples: Iterable[Mapping[str, Any]],
         required: Required,
         definitions: Definitions | None = None,
-        *,
-        documents: bool = False,
     ) -> NestedSchema:
-        return infer_nested(samples, required, definitions=definitions, documents=documents)
+        return infer_nested(samples, required, definitions=definitions, documents=required.documents)
+
+    def with_types(self, schema: NestedSchema, given: GivenTypes) -> NestedSchema:
+        types = {f.name: f.type for f in given} if isinstance(given, pa.Schema) else dict(given)
+        columns = []
+        for name, column in zip(schema.names, schema.columns, strict=True):
+            chosen = types.pop(name, None)
+            if chosen is not None:
+                column = replace(column, shape=shapes.of_type(chosen, below=len(column.crossed)))
+            columns.append(column)
+        _refuse_unknown(types, schema.names)
+        return NestedSchema(tuple(columns))
 
     def builder(self, schema: NestedSchema, required: Required, on_new: OnNew = "more") -> Nested:
         return Nested(schema, required, on_new=on_new)
@@ -178,11 +197,20 @@ class _Tables:
         samples: Iterable[Mapping[str, Any]],
         required: Required,
         definitions: Definitions | None = None,
-        *,
-        documents: bool = False,
     ) -> TablesSchema:
-        found = infer_tables(samples, required, definitions=definitions, documents=documents)
+        found = infer_tables(samples, required, definitions=definitions, documents=required.documents)
         return TablesSchema(tuple(found.values()))
+
+    def with_types(self, schema: TablesSchema, given: GivenTypes) -> TablesSchema:
+        fields = {f.name: f for f in given} if isinstance(given, pa.Schema) else dict(given)
+        tables, left = [], dict(fields)
+        for table in schema.tables:
+            mine = {n: given for n, given in fields.items() if not table.end or paths.below(n, table.end)}
+            left = {name: given for name, given in left.items() if name not in mine}
+            mine_given = pa.schema(list(mine.values())) if isinstance(given, pa.Schema) else mine
+            tables.append(replace(table, values=table.values.with_types(mine_given)))
+        _refuse_unknown(left, [table.end for table in schema.tables])
+        return TablesSchema(tuple(tables))
 
     def builder(self, schema: TablesSchema, required: Required, on_new: OnNew = "more") -> Tables:
         return Tables(schema.by_path, required, on_new=on_new)
@@ -204,6 +232,15 @@ class _Tables:
             return TablesSchema(tuple(TableSchema.from_json(table) for table in value["tables"]))
         except (TypeError, KeyError) as exc:
             raise UserError(f"schema: not a stored schema of tables: {exc}") from exc
+
+    def folders(self, schema: TablesSchema) -> dict[str, str]:
+        return {table.path: paths.folder(table.path) for table in schema.tables}
+
+
+def _refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
+    for name in given:
+        meant = paths.near(name, known) or tuple(known)[:3]
+        raise UserError(f"schema: {name!r} is in no table; there are {', '.join(map(repr, meant))}")
 
 
 WIDE: Layout = _Wide()

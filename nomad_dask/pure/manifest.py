@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from .errors import DatasetError
+from .errors import DatasetError, UserError
 from .flatten import OnNew
+from .include import parse_include
+from .layouts import AnySchema, Layout, layout
 from .limits import BatchSize
 from .required import Required, parse
-from .schema import Schema
 from .segments import Plan
+
+Source = Literal["archives", "documents"]
+"""What is read of each entry: its archive, or its search document (SPEC 8)."""
+
+
+def required_of(source: Source, given: Any) -> Required:
+    """What is required of a source, checked. RequiredError for a mistake in it, UserError for a source that is none."""
+    if source == "documents":
+        return parse_include(given)
+    if source != "archives":
+        raise UserError(f"source is 'archives' or 'documents', not {source!r}")
+    return parse(given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +35,14 @@ class Question:
     required: Required
     resolve_references: bool = True
 
+    @property
+    def source(self) -> Source:
+        """What is read of each entry."""
+        return "documents" if self.required.documents else "archives"
+
 
 def identity(
-    url: str, question: Question, after: str, results_max: int | None, logged_in: bool
+    url: str, question: Question, chosen: Layout, after: str, results_max: int | None, logged_in: bool
 ) -> dict[str, Any]:
     """What makes two jobs the same: all that decides which rows and columns come out, as plain JSON."""
     return {
@@ -32,8 +50,10 @@ def identity(
         "logged_in": logged_in,
         "owner": question.owner,
         "query": question.query,
-        "required": question.required.tree,
+        "source": question.source,
+        "required": question.required.written,
         "resolve_references": question.resolve_references,
+        "layout": chosen.name,
         "after": after,
         "results_max": results_max,
     }
@@ -51,7 +71,8 @@ class Manifest:
     logged_in: bool
     """Whether the visitor was somebody: an anonymous one sees fewer entries. Who it was is not kept."""
     plan: Plan
-    schema: Schema
+    layout: Layout
+    schema: AnySchema
     on_new: OnNew = "more"
     batch: BatchSize = BatchSize()
     """The batch size to begin with."""
@@ -60,11 +81,12 @@ class Manifest:
 
     def identity(self) -> dict[str, Any]:
         """What makes two jobs the same."""
-        return identity(self.url, self.question, self.after, self.results_max, self.logged_in)
+        return identity(self.url, self.question, self.layout, self.after, self.results_max, self.logged_in)
 
     def asked(self) -> dict[str, Any]:
         """The arguments of the query object that asks the same."""
-        return {k: v for k, v in self.identity().items() if k not in ("resolve_references", "logged_in")}
+        mine = self.identity()
+        return {k: mine[k] for k in ("url", "owner", "query", "source", "required", "after", "results_max")}
 
     def must_match(self, other: dict[str, Any], place: str) -> None:
         """DatasetError, naming what differs, unless `other` is this manifest's identity."""
@@ -80,11 +102,10 @@ class Manifest:
             | self.identity()
             | {
                 "on_new": self.on_new,
-                "layout": "wide",
-                "batch": {"size": self.batch.size, "fixed": self.batch.fixed},
+                "batch": {"size": self.batch.size, "fixed": self.batch.fixed, "ceiling": self.batch.ceiling},
                 "created": self.created,
                 "versions": dict(self.versions),
-                "schema": self.schema.to_json(),
+                "schema": self.layout.schema_to_json(self.schema),
                 "plan": self.plan.to_json(),
             }
         )
@@ -92,7 +113,9 @@ class Manifest:
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> Manifest:
         """A manifest from what `to_json` gave."""
-        question = Question(tree["owner"], tree["query"], parse(tree["required"]), tree["resolve_references"])
+        required = required_of(tree["source"], tree["required"])
+        question = Question(tree["owner"], tree["query"], required, tree["resolve_references"])
+        chosen = layout(tree["layout"])
         return cls(
             tree["id"],
             tree["url"],
@@ -101,7 +124,8 @@ class Manifest:
             tree["results_max"],
             tree["logged_in"],
             Plan.from_json(tree["plan"]),
-            Schema.from_json(tree["schema"]),
+            chosen,
+            chosen.schema_from_json(tree["schema"]),
             tree["on_new"],
             BatchSize(**tree["batch"]),
             tuple(tree["versions"].items()),

@@ -11,6 +11,7 @@ Keys join with dots. A dot inside a key is written `\\.`, a backslash `\\\\`, so
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterable
 
@@ -55,3 +56,20 @@ def below(name: str, prefix: str) -> bool:
 def near(name: str, candidates: Iterable[str], *, most: int = 3) -> tuple[str, ...]:
     """Up to `most` of the candidates that a mistyped `name` may have meant, the nearest first."""
     return tuple(difflib.get_close_matches(name, sorted(set(candidates)), n=most, cutoff=0.6))
+
+
+def folder(name: str) -> str:
+    """A path as the name of a folder: as it is, but for what file systems and the globs of Parquet readers take amiss.
+
+    That is percent-encoded, as in urls: `run[-1].calculation` is `run%5B-1%5D.calculation`.
+    """
+    safe = _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
+    if len(safe.encode()) <= _LONGEST:
+        return safe
+    return f"{safe.encode()[: _LONGEST - 9].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+_UNSAFE = re.compile(r"^[._]|[\x00-\x1f%/\\*?\[\]{}=<>:\"|]")
+"""Separators, what globs and `key=value` folders mean something by, and a hidden file's first letter."""
+_LONGEST = 200
+"""Characters of a folder's name; file systems allow 255 bytes."""

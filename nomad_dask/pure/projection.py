@@ -72,7 +72,7 @@ def narrow(
         return required
     names = [known[name] for name in asked if name in known]
     if not names:
-        return NOTHING
+        return required.like({})
     if not isinstance(schema, Schema):
         return _like(required, _paths_of(required.tree, names))
     ends = _ends(schema)
@@ -87,7 +87,7 @@ def _like(required: Required, narrower: Any) -> Required:
     """A part of a tree as a value, resolved where the whole is."""
     if isinstance(narrower, dict) and isinstance(required.tree, dict) and IN_PLACE in required.tree:
         narrower = {IN_PLACE: required.tree[IN_PLACE], **narrower}
-    return parse(narrower)
+    return required.like(narrower)
 
 
 def _known(schema: AnySchema) -> Mapping[str, Keys]:

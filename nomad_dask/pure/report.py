@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -35,6 +35,7 @@ class Receipt:
     after: str
     upto: str
     rows: int
+    """Entries delivered, those without archive included: of wide and nested tables the rows."""
     first: str | None = None
     """The least and the greatest entry id of the rows; None in an empty part."""
     last: str | None = None
@@ -56,17 +57,23 @@ class Receipt:
     """When, in UTC (ISO 8601)."""
     dataset: str = ""
     """The id of the manifest that it belongs to."""
-    part_bytes: int = 0
-    """The size of the part's file: a part of another size is not the one that was written."""
+    parts: dict[str, int] = field(default_factory=dict)
+    """The part's files below `data/`, with their sizes: a file of another size is not the one that was written."""
 
-    def joined(self, later: Receipt, ids: Sequence[str]) -> Receipt:
-        """This receipt after a later try of its failed entries: rows are `ids` now, costs are those of both."""
+    def stands(self, sizes: Mapping[str, int]) -> bool:
+        """Whether the part's files are there as they were written, going by the sizes of what is there."""
+        return all(sizes.get(name) == size for name, size in self.parts.items())
+
+    def joined(self, later: Receipt) -> Receipt:
+        """This receipt after a later try of its failed entries: rows and costs are those of both."""
         statuses = {
             k: self.statuses.get(k, 0) + later.statuses.get(k, 0) for k in {*self.statuses, *later.statuses}
         }
         return replace(
             self,
-            **span(ids),
+            rows=self.rows + later.rows,
+            first=min(filter(None, (self.first, later.first)), default=None),
+            last=max(filter(None, (self.last, later.last)), default=None),
             missing=tuple(sorted({*self.missing, *later.missing})),
             failures=later.failures,
             n_more=self.n_more + later.n_more,

@@ -21,6 +21,9 @@ from nomad_dask.pure.errors import RequiredError
 
 IN_PLACE = "resolve-inplace"
 REF_ARCHIVES = "m_ref_archives"
+_ADDED = (REF_ARCHIVES,)
+_OF_DOCUMENTS = ("entry_id", "upload_id")
+"""What the server, or we, ask for besides: never part of what was required."""
 
 _WHOLE = ("*", "include", "include-resolved")
 _DIRECTIVES = (*_WHOLE, "exclude")
@@ -65,6 +68,19 @@ class Required:
     """A checked `required` tree. Equal, hashed and pickled by its JSON text, in the order as written."""
 
     text: str
+    documents: bool = False
+    """Whether the tree is of search documents (`pure.include`), where the entry's own names stand at the top."""
+    include: tuple[str, ...] | None = None
+    """The `include` list as the user wrote it, where that is one."""
+
+    @property
+    def written(self) -> Any:
+        """What the user wrote, as JSON: a tree, or the `include` list."""
+        return self.tree if self.include is None else [*self.include]
+
+    def like(self, tree: Any) -> Required:
+        """Another tree over the same things."""
+        return Required(orjson.dumps(tree).decode(), self.documents)
 
     @cached_property
     def tree(self) -> Any:
@@ -73,17 +89,22 @@ class Required:
 
     @cached_property
     def root(self) -> Section:
-        """The tree as archives are walked along it. The server's own `m_ref_archives` is never part of it."""
+        """The tree as archives are walked along it. What was added on the way is never part of it."""
         tree = self.tree
         node = _node("*" if tree is None else tree)
         if isinstance(node, Section):
-            return Section({**node.named, REF_ARCHIVES: None}, node.rest)
-        return Section({REF_ARCHIVES: None}, node)
+            return Section({**node.named, **self._added}, node.rest)
+        return Section({**self._added}, node)
+
+    @property
+    def _added(self) -> dict[str, None]:
+        """The server's own `m_ref_archives`; a document's names, which are the row's."""
+        return dict.fromkeys(_OF_DOCUMENTS if self.documents else _ADDED)
 
     @cached_property
     def is_whole(self) -> bool:
         """True where the whole archive is asked for."""
-        return self.root.named == {REF_ARCHIVES: None} and isinstance(self.root.rest, Leaf)
+        return self.root.named == self._added and isinstance(self.root.rest, Leaf)
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
@@ -102,7 +123,7 @@ class Required:
         return {IN_PLACE: True, **plain} if in_place else plain
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Required, (self.text,)
+        return Required, (self.text, self.documents, self.include)
 
 
 def parse(required: Any) -> Required:
@@ -136,7 +157,7 @@ def split(required: Required) -> tuple[Required, ...]:
     if len(pieces) < 2:
         return (required,)
     flag = {IN_PLACE: required.tree[IN_PLACE]} if IN_PLACE in required.tree else {}
-    return tuple(parse({**flag, **_nested(above, piece)}) for piece in pieces)
+    return tuple(required.like({**flag, **_nested(above, piece)}) for piece in pieces)
 
 
 def prune(value: Any, node: Node | None) -> Any:
@@ -202,7 +223,8 @@ def _check(tree: Any, above: tuple[str, ...]) -> None:
                 _check(value, (*above, key))
     else:
         use = _SAID if above else _TOP
-        raise RequiredError(f"required: {_kind(tree)} {where}; use a dict of keys or {use}")
+        hint = "; a list of names goes with source='documents'" if type(tree) is list and not above else ""
+        raise RequiredError(f"required: {_kind(tree)} {where}; use a dict of keys or {use}{hint}")
 
 
 _TOP = "'*', 'include' or 'include-resolved'"

@@ -121,6 +121,26 @@ def items_of(item: Shape, description: str | None = None) -> Shape:
     return Items(item, description)
 
 
+def of_type(given: str | pa.DataType, *, below: int = 0) -> Shape:
+    """The shape that an Arrow type (or a type's name) means, less so many lists around it. UserError where it is none."""
+    for _ in range(below):
+        if not (isinstance(given, pa.DataType) and _is_list(given)):
+            raise UserError(f"schema: {given} is no list, and the column crosses {below} repeating sections")
+        given = given.value_type
+    if isinstance(given, pa.DataType) and pa.types.is_struct(given):
+        fields = tuple(sorted((field.name, of_type(field.type)) for field in given))
+        if not fields:
+            raise UserError("schema: a struct without fields cannot be stored; give it as json")
+        return Struct(fields)
+    if isinstance(given, pa.DataType) and _is_list(given):
+        return items_of(of_type(given.value_type))
+    return Cells(types.parse(given))
+
+
+def _is_list(given: pa.DataType) -> bool:
+    return bool(pa.types.is_list(given) or pa.types.is_large_list(given))
+
+
 def _description(member: Member | None) -> str | None:
     return member.description if member is not None else None
 

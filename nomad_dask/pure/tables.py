@@ -31,7 +31,7 @@ from nomad_dask.pure import flatten, paths, selection
 from nomad_dask.pure.described import described, seen_kinds
 from nomad_dask.pure.flatten import OnNew, Wide
 from nomad_dask.pure.leaves import is_numbered, leaves
-from nomad_dask.pure.required import IN_PLACE, REF_ARCHIVES, Required, parse
+from nomad_dask.pure.required import IN_PLACE, REF_ARCHIVES, Required
 from nomad_dask.pure.schema import MORE, RESERVED, Schema, infer
 from nomad_dask.pure.sections import Definitions, Member, Quantity, SubSection
 
@@ -233,7 +233,7 @@ def _way(required: Required, path: str) -> Way:
     plain = tuple(key[: key.index("[")] if key.endswith("]") else key for key in written[:depth])
     sliced = frozenset(place for place, key in enumerate(written[:depth]) if key.endswith("]"))
     tree = required.tree
-    alone = parse(_alone(tree, written)) if isinstance(tree, dict) else required
+    alone = required.like(_alone(tree, written)) if isinstance(tree, dict) else required
     return Way(path, plain, depth < len(written), sliced, alone)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -12,47 +10,41 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from ..edges.auth import login_of
 from ..edges.loop import arun, run
 from ..edges.pages import LARGEST_PAGE
-from ..edges.store import Store
 from ..edges.transport import Client, Server
 from ..pure import arguments
 from ..pure.errors import UserError
-from ..pure.flatten import OnNew
 from ..pure.limits import Limits
-from ..pure.manifest import Question, identity
-from ..pure.report import Failure, Report
-from ..pure.required import parse, sliced
+from ..pure.manifest import Question, Source, required_of
+from ..pure.report import Failure
+from ..pure.required import sliced
 from ..pure.retry import Policy
-from ..pure.schema import GivenTypes
-from ..pure.segments import Plan
 from ..sides.definitions import Served
-from ..sides.planner import Cut, count_matching, make_manifest, make_plan, prepare
-from ..sides.worker import Job
+from ..sides.planner import Cut, count_matching
 from .archive import Archive
+from .bulk import Bulk
 from .dataframes import DtypeBackend, entries_to_dataframe
 from .entrylist import Archived, EntryList, again_without_references, batch_of
 from .messages import Messages
 
 if TYPE_CHECKING:
-    import dask.dataframe as dd
     import pandas as pd
-    from dask.delayed import Delayed
-    from distributed import Client as DaskClient
 
 PUBLIC = "https://nomad-lab.eu/prod/v1/api/v1"
 """The public NOMAD server."""
 
 
-class ArchiveQuery:
+class ArchiveQuery(Bulk):
     """A query over the NOMAD archive: which entries (`query`), and which parts of their archives (`required`).
 
     Constructing asks nothing. `count` and `plan` cost a few small requests; `fetch` lists entries, `download` gets
-    their archives; `to_parquet` writes all of them as a dataset, `to_delayed` gives them as lazy Dask partitions.
+    their archives; `to_dask_dataframe` gives all of them as a lazy frame, `to_parquet` writes them as a dataset.
 
     Args:
         owner: whose entries: `visible` (public ones, and those that the login may see), `public`, `user`, `shared`,
             `staging`, `all`, `admin`.
         query: NOMAD's search expression; sent as it is.
-        required: the tree of parts to send; None or `'*'`: the whole archive. Checked here (RequiredError).
+        required: the tree of parts to send; None or `'*'`: the whole archive. Checked here (RequiredError). Of search
+            documents it may be a list of names (`results.material.elements`, `results.material.*`).
         url: the api's base, such as `https://host/prefix/api/v1` (`/api/v1` is added where it is missing); None: the
             public server.
         after: list only entries whose id is greater than this (any string).
@@ -62,6 +54,8 @@ class ArchiveQuery:
             the environment's (`NOMAD_CLIENT_USER`, `NOMAD_CLIENT_PASSWORD`, `NOMAD_CLIENT_ACCESS_TOKEN`) is used.
         retry: tries of a failing request after the first.
         sleep_time: seconds of the longest planned wait between two tries; waits double up to it.
+        source: `archives`, or `documents`: the search documents, which hold what archives have under `metadata` (at their
+            top) and `results`, a hundred times faster.
         access_token: a token that you already have, instead of a login.
         semaphore: nomad-lab's name for `max_concurrency`.
         from_api: accepted for scripts written for nomad-lab; the token is always asked from `url`.
@@ -77,7 +71,7 @@ class ArchiveQuery:
         self,
         owner: str = "visible",
         query: dict[str, Any] | None = None,
-        required: dict[str, Any] | str | None = None,
+        required: dict[str, Any] | list[str] | str | None = None,
         url: str | None = None,
         after: str | None = None,
         results_max: int | None = 1000,
@@ -87,6 +81,7 @@ class ArchiveQuery:
         retry: int = 4,
         sleep_time: float = 4.0,
         *,
+        source: Source = "archives",
         access_token: str | None = None,
         semaphore: int | None = None,
         from_api: bool = True,
@@ -110,7 +105,7 @@ class ArchiveQuery:
         arguments.text("owner", owner)
         arguments.text("after", after or "")
         self.owner, self.query, self.after = owner, arguments.as_json(query or {}), after or ""
-        self.required = parse(required)
+        self.required = required_of(source, required)
         self.page_size, self.batch_size, self.progress = page_size, batch_size, progress
         self._cut = Cut(results_max=results_max, after=self.after)
         server = Server(
@@ -159,14 +154,6 @@ class ArchiveQuery:
         """How many entries match (after the cursor `after`), whatever `results_max` says. One small request."""
         self._matching = run(count_matching(Client(self._server), self._question(), self.after))
         return self._matching
-
-    def plan(self, *, partition_size: int | None = None, npartitions: int | None = None) -> Plan:
-        """The segments that this query would be cut into. A few small requests; no archive is asked for.
-
-        `partition_size` is in entries; it or `npartitions` may be given, not both.
-        """
-        cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)
-        return run(make_plan(Client(self._server), self._question(), cut))
 
     def entry_list(self) -> list[tuple[str, str]]:
         """What was fetched and not yet downloaded: `(entry_id, upload_id)`; those that failed stand at the end."""
@@ -248,7 +235,7 @@ class ArchiveQuery:
             EntriesFailedError: entries did not come again under `resolve_references=False`.
         """
         found = self._selected(query_selection)
-        if not resolve_references:
+        if not resolve_references and not self.required.documents:
             found = run(
                 again_without_references(self._server, self._question(False), [ref for ref, _ in found])
             )
@@ -277,126 +264,9 @@ class ArchiveQuery:
             raise UserError(f"there is no download {wrong[0]}: {len(downloads)} were made, numbered from 0")
         return [archived for n in chosen for archived in downloads[n]]
 
-    def to_delayed(
-        self,
-        *,
-        partition_size: int | None = None,
-        npartitions: int | None = None,
-        resolve_references: bool = True,
-        on_failure: str = "raise",
-        on_new: OnNew = "more",
-        schema: GivenTypes | None = None,
-    ) -> list[Delayed]:
-        """The query as lazy Dask partitions: one pandas frame per segment, one row per entry, Arrow types.
-
-        Lazy: a few small requests and a sample now; data moves on `.compute()`. Index: `entry_id`. Columns:
-        `upload_id`, the schema's, `_more`. Entries without archive are rows of nulls. A partition in which entries
-        failed raises EntriesFailedError; `on_failure="null"` makes them rows of nulls.
-
-        Types come from the server's own schema where it serves one, else from the sample; `schema` (`{name: type}`, or an
-        Arrow schema) goes before both, and may name columns that the sample did not see.
-        """
-        from ..frame import partitions
-
-        job, plan = self._job(partition_size, npartitions, resolve_references, on_new, schema)
-        return partitions(job, plan, on_failure=on_failure)
-
-    def to_dask_dataframe(
-        self,
-        *,
-        partition_size: int | None = None,
-        npartitions: int | None = None,
-        resolve_references: bool = True,
-        on_failure: str = "raise",
-        on_new: OnNew = "more",
-        schema: GivenTypes | None = None,
-    ) -> dd.DataFrame:
-        """The query as one lazy `dask.dataframe`: one row per entry, indexed by `entry_id`, Arrow types.
-
-        Lazy: a few small requests and a sample now; data moves on `.compute()`. Divisions are known, so `.loc[id]` reads
-        one partition; `ddf[["a", "b"]]` asks the server for `a` and `b` only; `len(ddf)` and `ddf.index` ask for no archive.
-        Columns and failures are as in `to_delayed`.
-        """
-        from ..frame import lazy_frame
-
-        job, plan = self._job(partition_size, npartitions, resolve_references, on_new, schema)
-        return lazy_frame(job, plan, on_failure=on_failure)
-
-    def _job(
-        self,
-        partition_size: int | None,
-        npartitions: int | None,
-        resolve_references: bool,
-        on_new: OnNew,
-        schema: GivenTypes | None,
-    ) -> tuple[Job, Plan]:
-        cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)
-        question = self._question(resolve_references)
-        plan, sample = run(prepare(Client(self._server), question, cut, schema))
-        return Job(self._server, question, sample.schema, sample.batch_size(self.batch_size), on_new), plan
-
-    def to_parquet(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        partition_size: int | None = None,
-        npartitions: int | None = None,
-        resolve_references: bool = True,
-        on_new: OnNew = "more",
-        schema: GivenTypes | None = None,
-        workers: int | None = None,
-        scheduler: str | None = None,
-        client: DaskClient | None = None,
-        retry_failures: bool = False,
-        progress: Callable[[Report], None] | None = None,
-    ) -> Report:
-        """Harvest the query into a Parquet dataset at `path` (a folder or any fsspec url), one part per segment.
-
-        Call it again after a crash: finished segments are kept, and the stored plan goes on; a different query on
-        the same folder is refused (DatasetError). `retry_failures` asks for failed entries again.
-
-        Runs on `workers` local processes, on the cluster at `scheduler`, or on `client`. `progress` is called with
-        the report after each segment. Read the data with `nomad_dask.open_dataset(path)`, or `path/data` with any
-        reader of Parquet.
-        """
-        from ..clusters import Cluster
-        from ..harvest import harvest
-
-        store, question = Store.at(path), self._question(resolve_references)
-        cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)
-        cluster = Cluster(workers, scheduler)
-        if store.in_memory and client is None:
-            raise UserError(
-                f"{store.url} lies in this process's memory, and the workers are others; give a folder"
-            )
-        cluster.check()
-        manifest = store.manifest()
-        if manifest is None:
-            client_side = Client(self._server)
-            manifest = run(
-                make_manifest(
-                    client_side, question, cut, on_new=on_new, batch_size=self.batch_size, given=schema
-                )
-            )
-            manifest = store.create(manifest)
-        logged_in = self._server.login is not None
-        manifest.must_match(identity(self.url, question, cut.after, cut.results_max, logged_in), store.url)
-        if (partition_size or npartitions) and len(manifest.plan) != cut.segments(manifest.plan.total, None):
-            warnings.warn(
-                f"going on with the stored plan of {len(manifest.plan)} segments, whatever size is asked for now",
-                stacklevel=2,
-            )
-        return harvest(
-            store,
-            manifest,
-            self._server,
-            cluster=client or cluster,
-            retry_failures=retry_failures,
-            progress=progress,
-        )
-
-    def _question(self, resolve_references: bool = True) -> Question:
-        return Question(self.owner, self.query, self.required, resolve_references)
+    def _question(self, resolve_references: bool = True, source: Source | None = None) -> Question:
+        required = self.required if source is None else required_of(source, self.required.written)
+        return Question(self.owner, self.query, required, resolve_references)
 
     def _facts(self) -> dict[str, str]:
         """What the query asks for, how many match (if known), and how far it is. Never a secret."""

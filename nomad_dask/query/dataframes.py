@@ -95,7 +95,7 @@ def path_tables(
 ) -> dict[str, tuple[pa.Table, tuple[str, ...]]]:
     """By required path as written: `entry_id`, the levels and the columns of its table, and the levels' names."""
     archives = [archive for _, _, archive in entries if archive is not None]
-    schemas = infer_tables(archives, required, definitions=definitions)
+    schemas = infer_tables(archives, required, definitions=definitions, documents=required.documents)
     builder = Tables(schemas, required)
     for entry_id, upload_id, archive in entries:
         builder.append(entry_id, upload_id, archive)

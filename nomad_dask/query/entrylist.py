@@ -8,7 +8,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, SupportsIndex
 
-from ..edges.pages import archives, list_page
+from ..edges.archives import archives
+from ..edges.pages import list_page
 from ..edges.transport import Client, Server
 from ..pure.errors import EntriesFailedError, UserError
 from ..pure.limits import BatchSize

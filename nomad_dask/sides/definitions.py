@@ -39,6 +39,11 @@ async def definitions_of(client: Client) -> Definitions | None:
         return _known[url][0]
 
 
+def known_definitions(server: Server) -> Definitions | None:
+    """The server's schema where this process has it already; nothing is asked."""
+    return _known.get(server.url, (None, 0.0))[0]
+
+
 async def _asked(client: Client) -> Definitions | None:
     anonymous = Client(replace(client.server, login=None, policy=Policy(retry=1)))
     try:

@@ -1,9 +1,10 @@
-"""Owns the task of a lazy frame: one segment as a pandas frame, with the columns asked for and no more on the way."""
+"""Owns the task of a lazy frame: one segment as pandas frames, with the columns asked for and no more on the way."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -11,35 +12,105 @@ import pyarrow as pa
 from ..edges.loop import iterate
 from ..edges.pages import listing
 from ..edges.transport import Client
-from ..pure.errors import EntriesFailedError
-from ..pure.frames import to_pandas
+from ..pure.errors import EntriesFailedError, RefusedError, UserError
+from ..pure.frames import DtypeBackend, check_backend, to_pandas
+from ..pure.layouts import ONLY, empty
 from ..pure.projection import narrow
-from ..pure.report import Failure
+from ..pure.report import Failure, Receipt
+from ..pure.required import Required
 from ..pure.schema import ENTRY_ID, UPLOAD_ID
+from ..pure.sections import Definitions
 from ..pure.segments import Segment
-from .worker import Job, in_order, read_segment
+from .worker import Job, Tables, in_order, read_segment
+
+OnFailure = Literal["raise", "null"]
 
 
-def read_columns(
-    job: Job, segment: Segment, on_failure: str, columns: Sequence[str] | None = None
-) -> pd.DataFrame:
-    """One segment as a pandas frame indexed by entry_id; with `columns` only those, and the server is asked for those.
+def check_options(on_failure: str, dtype_backend: str) -> None:
+    """UserError for an option that is none."""
+    if on_failure not in ("raise", "null"):
+        raise UserError(f"on_failure must be 'raise' or 'null', not {on_failure!r}")
+    check_backend(dtype_backend)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What all partitions of a lazy frame share: a plain value, checked when made."""
+
+    job: Job
+    on_failure: OnFailure = "raise"
+    """Whether entries that fail raise, or are rows of nulls (in the layout tables: no rows)."""
+    dtype_backend: DtypeBackend = "pyarrow"
+    columns: tuple[str, ...] | None = None
+    """The columns to read, of tables the required paths; None: all."""
+    required: Required | None = None
+    """What to ask for instead, for these columns."""
+
+    def __post_init__(self) -> None:
+        check_options(self.on_failure, self.dtype_backend)
+
+    def of(self, columns: Sequence[str] | None, definitions: Definitions | None = None) -> Reading:
+        """The same for some columns: narrowed once, for all partitions."""
+        if columns is None:
+            return self
+        required = narrow(self.job.question.required, columns, self.job.schema, definitions=definitions)
+        return replace(self, columns=tuple(columns), required=required)
+
+    def meta(self) -> dict[str, pd.DataFrame]:
+        """Empty frames like those that will be read, by the layout's keys."""
+        tables = empty(self.job.layout, self.job.schema)
+        return {key: self._pandas(table) for key, table in tables.items()}
+
+    def _pandas(self, table: pa.Table) -> pd.DataFrame:
+        return to_pandas(table, dtype_backend=self.dtype_backend, alike=True)
+
+
+def read_frame(reading: Reading, segment: Segment) -> pd.DataFrame:
+    """One segment as a pandas frame indexed by entry_id, of the reading's columns; the server is asked for no others.
 
     Where nothing of the archives is needed (no columns, or `upload_id`), the listing is all that is asked for. Entries
     that fail raise EntriesFailedError, or are rows of nulls under `on_failure="null"`.
     """
+    columns = reading.columns
     if columns is not None and set(columns) <= {UPLOAD_ID}:
-        return to_pandas(_listed(job, segment)).loc[:, list(columns)]
-    if columns is not None:
-        question = job.question
-        required = narrow(question.required, columns, job.schema)
-        job = replace(job, question=replace(question, required=required))
-    table, receipt = read_segment(job, segment)
-    if receipt.failures and on_failure == "raise":
-        raise EntriesFailedError(receipt.failures)
+        return reading._pandas(_listed(reading.job, segment)).loc[:, list(columns)]
+    tables, receipt = _read(reading, segment)
+    table = tables[ONLY]
     if receipt.failures:
         table = in_order(pa.concat_tables([table, _nulls(receipt.failures, table.schema)]))
-    return to_pandas(table if columns is None else table.select([ENTRY_ID, *columns]))
+    return reading._pandas(table if columns is None else table.select([ENTRY_ID, *columns]))
+
+
+def read_frames(reading: Reading, segment: Segment) -> dict[str, pd.DataFrame]:
+    """One segment in the layout tables: a frame for each required path, or for those of the reading's columns.
+
+    Indexed by entry_id; the numbers of repeating sections are columns. Entries that fail raise EntriesFailedError, or have
+    no rows under `on_failure="null"`.
+    """
+    tables, _ = _read(reading, segment)
+    wanted = tables if reading.columns is None else reading.columns
+    return {key: reading._pandas(tables[key]) for key in wanted}
+
+
+def read_any(reading: Reading, segment: Segment) -> pd.DataFrame | dict[str, pd.DataFrame]:
+    """`read_frames` in the layout tables, else `read_frame`."""
+    return (read_frames if reading.job.layout.name == "tables" else read_frame)(reading, segment)
+
+
+def _read(reading: Reading, segment: Segment) -> tuple[Tables, Receipt]:
+    job = reading.job
+    if reading.required is not None:
+        job = replace(job, question=replace(job.question, required=reading.required))
+    try:
+        tables, receipt = read_segment(job, segment)
+    except RefusedError as error:
+        # A document may hold names that a server's search does not know, which only the whole brings.
+        if error.status != 422 or job is reading.job or job.question.source != "documents":
+            raise
+        tables, receipt = read_segment(reading.job, segment)
+    if receipt.failures and reading.on_failure == "raise":
+        raise EntriesFailedError(receipt.failures)
+    return tables, receipt
 
 
 def _listed(job: Job, segment: Segment) -> pa.Table:

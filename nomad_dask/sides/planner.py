@@ -15,15 +15,16 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from ..edges.pages import LARGEST_PAGE, archives, count, list_page, listing
+from ..edges.archives import archives
+from ..edges.pages import LARGEST_PAGE, count, list_page, listing
 from ..edges.transport import Client
 from ..pure.errors import UserError
 from ..pure.flatten import OnNew
-from ..pure.layouts import WIDE
+from ..pure.layouts import WIDE, AnySchema, Layout
 from ..pure.limits import BatchSize
 from ..pure.manifest import Manifest, Question
 from ..pure.report import Ref
-from ..pure.schema import GivenTypes, Schema
+from ..pure.schema import GivenTypes
 from ..pure.segments import Density, Plan, Segment, cut_ids, even_bounds, spread
 from .definitions import definitions_of
 
@@ -159,22 +160,25 @@ async def _walk(client: Client, question: Question, interval: Segment, rank: int
 class Sample:
     """What a few entries, spread over the plan's interval, say of all."""
 
-    schema: Schema
+    schema: AnySchema
     bytes_per_entry: float | None
     entries: int
 
-    def batch_size(self, fixed: int | None = None) -> BatchSize:
+    def batch_size(self, question: Question, fixed: int | None = None) -> BatchSize:
         """The batch size to begin with: the user's, or what the sample's bytes say."""
+        documents = question.source == "documents"
+        start = BatchSize(ceiling=LARGEST_PAGE) if documents else BatchSize()
         if fixed is not None:
-            return BatchSize(size=fixed, fixed=True)
-        start = BatchSize()
+            return replace(start, size=fixed, fixed=True)
         if not self.bytes_per_entry:
             return start
         size = int(start.target_bytes / self.bytes_per_entry)
-        return replace(start, size=max(1, min(size, start.ceiling, 1_000)))
+        return replace(start, size=max(1, min(size, start.ceiling if documents else 1_000)))
 
 
-async def take_sample(client: Client, question: Question, after: str, matched: int) -> Sample:
+async def take_sample(
+    client: Client, question: Question, after: str, matched: int, chosen: Layout = WIDE
+) -> Sample:
     """Schema and size of an entry from up to 256 entries (16 MB) at 8 points of the id space."""
     refs = await _sample_refs(client, question, after, matched)
     found: list[dict[str, Any]] = []
@@ -190,7 +194,7 @@ async def take_sample(client: Client, question: Question, after: str, matched: i
         n_bytes += delivery.n_bytes
         if n_bytes > SAMPLE_BYTES:
             break
-    schema = WIDE.infer(found, question.required, await definitions_of(client))
+    schema = chosen.infer(found, question.required, await definitions_of(client))
     return Sample(schema, n_bytes / len(found) if found else None, len(found))
 
 
@@ -208,13 +212,13 @@ async def _sample_refs(client: Client, question: Question, after: str, matched: 
 
 
 async def prepare(
-    client: Client, question: Question, cut: Cut, given: GivenTypes | None = None
+    client: Client, question: Question, cut: Cut, chosen: Layout = WIDE, given: GivenTypes | None = None
 ) -> tuple[Plan, Sample]:
     """Count, sample and cut: all that a job needs before its data. Types that the user gives go before all others."""
     matched = await count_matching(client, question, cut.after)
-    sample = await take_sample(client, question, cut.after, matched)
+    sample = await take_sample(client, question, cut.after, matched, chosen)
     if given is not None:
-        sample = replace(sample, schema=sample.schema.with_types(given))
+        sample = replace(sample, schema=chosen.with_types(sample.schema, given))
     plan = await make_plan(client, question, cut, matched=matched, bytes_per_entry=sample.bytes_per_entry)
     return plan, sample
 
@@ -224,12 +228,13 @@ async def make_manifest(
     question: Question,
     cut: Cut,
     *,
+    chosen: Layout = WIDE,
     on_new: OnNew = "more",
     batch_size: int | None = None,
     given: GivenTypes | None = None,
 ) -> Manifest:
     """The manifest of a new dataset: the prepared plan and schema, under an id of its own."""
-    plan, sample = await prepare(client, question, cut, given)
+    plan, sample = await prepare(client, question, cut, chosen, given)
     return Manifest(
         id=uuid.uuid4().hex,
         url=client.server.url,
@@ -238,9 +243,10 @@ async def make_manifest(
         results_max=cut.results_max,
         logged_in=client.server.login is not None,
         plan=plan,
+        layout=chosen,
         schema=sample.schema,
         on_new=on_new,
-        batch=sample.batch_size(batch_size),
+        batch=sample.batch_size(question, batch_size),
         versions=tuple((name, version(name)) for name in ("nomad-dask", "dask", "pyarrow")),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

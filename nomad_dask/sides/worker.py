@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import pairwise
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..edges.archives import Delivery, archives, documents
 from ..edges.loop import iterate
-from ..edges.pages import Delivery, archives, listing
+from ..edges.pages import listing
 from ..edges.store import Store
 from ..edges.transport import Client, Server
 from ..pure.errors import DatasetError
-from ..pure.flatten import OnNew, Wide
+from ..pure.flatten import OnNew
+from ..pure.layouts import WIDE, AnySchema, Layout
 from ..pure.limits import BatchSize
 from ..pure.manifest import Manifest, Question
 from ..pure.report import Failure, Receipt, Ref, span
-from ..pure.schema import Schema
+from ..pure.schema import ENTRY_ID
 from ..pure.segments import Segment
 
 
@@ -31,20 +34,29 @@ class Job:
 
     server: Server
     question: Question
-    schema: Schema
+    schema: AnySchema
+    layout: Layout = WIDE
     batch: BatchSize = BatchSize()
     on_new: OnNew = "more"
 
 
-def read_segment(job: Job, segment: Segment, number: int = 0) -> tuple[pa.Table, Receipt]:
-    """Fetch and download one segment: a table of one row per entry, sorted by entry_id, and the receipt.
+Tables: TypeAlias = Mapping[str, pa.Table]
+"""The tables of a segment by the layout's keys, sorted by entry_id (`pure.layouts`)."""
 
-    Entries without archive are rows of nulls; failed ones are not among the rows but in the receipt. Memory: the
-    batches in flight and the table being built. Raises what the whole segment cannot go on after: RefusedError,
+
+def read_segment(job: Job, segment: Segment, number: int = 0) -> tuple[Tables, Receipt]:
+    """Fetch and download one segment: its tables, sorted by entry_id, and the receipt.
+
+    Entries without archive are rows of nulls (in the layout tables, no rows); failed ones are not among the rows but in
+    the receipt. Memory: the batches in flight and the tables being built. Raises what the whole segment cannot go on after: RefusedError,
     ServerError for the listing, ProtocolError, UnknownValueError.
     """
     client = Client(job.server)
     sizes: list[int] = []
+
+    if job.question.source == "documents":
+        found = documents(client, job.question, segment, job.batch, sizes)
+        return _build(job, client, segment, number, found, sizes)
 
     async def deliveries() -> AsyncIterator[Delivery]:
         async for page in listing(client, job.question, segment):
@@ -54,9 +66,7 @@ def read_segment(job: Job, segment: Segment, number: int = 0) -> tuple[pa.Table,
     return _build(job, client, segment, number, deliveries(), sizes)
 
 
-def read_entries(
-    job: Job, refs: Sequence[Ref], segment: Segment, number: int = 0
-) -> tuple[pa.Table, Receipt]:
+def read_entries(job: Job, refs: Sequence[Ref], segment: Segment, number: int = 0) -> tuple[Tables, Receipt]:
     """The same for entries by name (those that failed before); the receipt is of these entries alone."""
     client = Client(job.server)
     sizes: list[int] = []
@@ -74,9 +84,10 @@ def _build(
     number: int,
     deliveries: AsyncIterator[Delivery],
     sizes: list[int],
-) -> tuple[pa.Table, Receipt]:
+) -> tuple[Tables, Receipt]:
     began = time.monotonic()
-    builder = Wide(job.schema, job.question.required, on_new=job.on_new)
+    builder = job.layout.builder(job.schema, job.question.required, job.on_new)
+    delivered: list[str] = []
     missing: list[Ref] = []
     failures: list[Failure] = []
     for delivery in iterate(deliveries):
@@ -85,15 +96,16 @@ def _build(
             builder.append(ref.entry_id, ref.upload_id, archive, n_bytes=each)
         for ref in delivery.missing:
             builder.append(ref.entry_id, ref.upload_id, None)
+        delivered += [ref.entry_id for ref, _ in delivery.archives]
         missing += delivery.missing
         failures += delivery.failures
-    table = in_order(builder.finish())
+    tables = {key: in_order(table) for key, table in job.layout.tables(builder.finish()).items()}
     tally = client.tally
-    return table, Receipt(
+    return tables, Receipt(
         segment=number,
         after=segment.after,
         upto=segment.upto,
-        **span(table["entry_id"].to_pylist()),
+        **span(sorted([*delivered, *(ref.entry_id for ref in missing)])),
         missing=tuple(sorted(missing)),
         failures=tuple(sorted(failures)),
         n_more=builder.n_more,
@@ -108,9 +120,9 @@ def _build(
 
 
 def in_order(table: pa.Table) -> pa.Table:
-    """The table sorted by entry_id (bytes); untouched where it is already."""
-    ids = table.column("entry_id").to_pylist()
-    if all(a < b for a, b in pairwise(ids)):
+    """The table sorted by entry_id (bytes), rows of one entry as they were; untouched where it is already."""
+    ids = table.column(ENTRY_ID).to_pylist()
+    if all(a <= b for a, b in pairwise(ids)):
         return table
     return table.take(pa.array(sorted(range(len(ids)), key=ids.__getitem__)))
 
@@ -134,26 +146,41 @@ def write_segment(task: Task) -> Receipt:
     """
     manifest = _manifest(task.store, task.manifest)
     segment = manifest.plan.segments[task.number]
-    job = Job(task.server, manifest.question, manifest.schema, manifest.batch, manifest.on_new)
+    job = job_of(manifest, task.server)
     if task.retry_failures:
-        table, receipt = _retried(task, job, segment)
+        tables, receipt = _retried(task, job, segment)
     else:
-        table, receipt = read_segment(job, segment, task.number)
-    return task.store.write_part(table, replace(receipt, dataset=task.manifest))
+        tables, receipt = read_segment(job, segment, task.number)
+    folders = job.layout.folders(job.schema)
+    by_folder = {folders[key]: table for key, table in tables.items()}
+    return task.store.write_part(by_folder, replace(receipt, dataset=task.manifest))
 
 
-def _retried(task: Task, job: Job, segment: Segment) -> tuple[pa.Table, Receipt]:
+def job_of(manifest: Manifest, server: Server | None = None) -> Job:
+    """What the tasks of a dataset do; at its own server without a login where none is given."""
+    return Job(
+        server or Server(manifest.url),
+        manifest.question,
+        manifest.schema,
+        manifest.layout,
+        manifest.batch,
+        manifest.on_new,
+    )
+
+
+def _retried(task: Task, job: Job, segment: Segment) -> tuple[Tables, Receipt]:
     """The part with the entries that failed before, where they come now; the receipt of both tries together."""
     before = task.store.receipts(task.manifest, [task.number])[task.number]
     again = [Ref(f.entry_id, f.upload_id) for f in before.failures]
     late, receipt = read_entries(job, again, segment, task.number)
-    # A run that was killed after its part and before its receipt has left rows of these entries in the part.
-    part = task.store.read_part(task.number)
-    kept = part.filter(
-        pc.invert(pc.is_in(part["entry_id"], pa.array([r.entry_id for r in again], pa.string())))
-    )
-    table = in_order(pa.concat_tables([kept, late]))
-    return table, before.joined(receipt, ids=table["entry_id"].to_pylist())
+    tried = pa.array([ref.entry_id for ref in again], pa.string())
+    tables = {}
+    for key, folder in job.layout.folders(job.schema).items():
+        # A run that was killed after its part and before its receipt has left rows of these entries in the part.
+        part = task.store.read_part(task.number, folder)
+        kept = part.filter(pc.invert(pc.is_in(part[ENTRY_ID], tried)))
+        tables[key] = in_order(pa.concat_tables([kept, late[key]]))
+    return tables, before.joined(receipt)
 
 
 @lru_cache(maxsize=4)

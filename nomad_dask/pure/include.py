@@ -1,0 +1,93 @@
+"""Owns what is required of search documents: the api's `include` list, as the tree that frames are made along (SPEC 8).
+
+A document has what an archive has under `metadata` at its top, beside `results`. It is asked for by names
+(`results.material.elements`), of which `*` may be a part; or by the tree that would be asked of archives, less its slices::
+
+    parse_include(["entry_name", "results.material.*"]).tree == {"entry_name": "*", "results": {"material": "*"}}
+    include_of(parse_include({"results": {"material": "*"}})) == ["results.material"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from nomad_dask.pure import paths
+from nomad_dask.pure.errors import RequiredError
+from nomad_dask.pure.required import IN_PLACE, Required, parse
+
+_OWN = frozenset(("entry_id", "upload_id"))
+"""They come with every document, and are the row's own."""
+
+
+def parse_include(given: Any) -> Required:
+    """Check what is required of documents: a list of names, or a tree; None and `'*'` mean the whole document.
+
+    Raises RequiredError, naming the mistake.
+    """
+    if isinstance(given, Required):
+        return given if given.documents else parse_include(given.written)
+    if isinstance(given, list | tuple):
+        for name in given:
+            if not isinstance(name, str) or not all(name.split(".")):
+                raise RequiredError(
+                    f"required: {name!r} is no name of a quantity, such as results.material.elements"
+                )
+        tree = _tree_of([name for name in given if name not in _OWN])
+        return replace(Required(parse(tree).text, documents=True), include=tuple(given))
+    checked = parse(given)
+    _refuse_slices(checked.tree, ())
+    return Required(checked.text, documents=True)
+
+
+def include_of(required: Required) -> list[str] | None:
+    """The names to send; None for the whole document. They may ask for more than the tree, never for less."""
+    if required.include is not None:
+        return [*dict.fromkeys((*required.include, *sorted(_OWN)))]
+    names = list(dict.fromkeys(_names(required.tree, ()))) if isinstance(required.tree, dict) else [""]
+    return None if "" in names else [*names, *sorted(_OWN)]
+
+
+def _tree_of(names: list[str]) -> Any:
+    """The tree that keeps what the names stand for; a `*` in a key stands for all that is beside it."""
+    tree: dict[str, Any] = {}
+    for name in names:
+        keys = name.split(".")
+        starred = next((place for place, key in enumerate(keys) if "*" in key), len(keys))
+        if not starred:
+            return "*"
+        node = tree
+        for key in keys[: starred - 1]:
+            node = node.setdefault(key, {})
+            if node == "*":
+                break
+        else:
+            node[keys[starred - 1]] = "*"
+    return tree
+
+
+def _names(tree: dict[str, Any], above: tuple[str, ...]) -> Iterator[str]:
+    """Names of all that a tree asks for; where it cannot be spelled, the name of the section around it."""
+    for key, below in tree.items():
+        if key == IN_PLACE and not above:
+            continue
+        if key == "*" or "." in key:
+            yield ".".join(above)
+        elif key.isdecimal():
+            continue  # of a list, whose sections have no names of their own
+        elif isinstance(below, dict) and below:
+            inner = list(_names(below, (*above, key)))
+            yield from inner or [".".join((*above, key))]
+        elif below != "exclude":
+            yield ".".join((*above, key))
+
+
+def _refuse_slices(tree: Any, above: tuple[str, ...]) -> None:
+    for key, below in tree.items() if isinstance(tree, dict) else ():
+        if key.endswith("]"):
+            raise RequiredError(
+                f"required: search documents have no slices, as {paths.join((*above, key))} has; leave it out, "
+                "or read archives"
+            )
+        _refuse_slices(below, (*above, key))
