@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 ALPHABET = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 _VALUE = {letter: value for value, letter in enumerate(ALPHABET)}
 _BITS = 6
@@ -193,6 +195,10 @@ class Plan:
 
     def __iter__(self) -> Iterator[Segment]:
         return iter(self.segments)
+
+    def __dask_tokenize__(self) -> tuple[str, bytes]:
+        """Dask hashes a plan at every step of a computation: as one text it is done at once."""
+        return "plan", orjson.dumps(self.to_json())
 
     def exact_size(self, number: int) -> int | None:
         """How many entries a segment holds, where that was counted; None where it is an estimate."""

@@ -7,14 +7,17 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import orjson
+
 from ..edges.auth import login_of
 from ..edges.loop import arun, run
 from ..edges.pages import LARGEST_PAGE
 from ..edges.transport import Client, Server
 from ..pure import arguments
 from ..pure.errors import UserError
+from ..pure.layouts import WIDE
 from ..pure.limits import Limits
-from ..pure.manifest import Question, Source, required_of
+from ..pure.manifest import Question, Source, identity, required_of
 from ..pure.report import Failure
 from ..pure.required import sliced
 from ..pure.retry import Policy
@@ -267,6 +270,11 @@ class ArchiveQuery(Bulk):
     def _question(self, resolve_references: bool = True, source: Source | None = None) -> Question:
         required = self.required if source is None else required_of(source, self.required.written)
         return Question(self.owner, self.query, required, resolve_references)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        """What the query asks for, by whom: the same in every process. What was fetched so far is not in it."""
+        asked = identity(self.url, self._question(), WIDE, self.after, self.results_max, True)
+        return "ArchiveQuery", orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), self._server.login
 
     def _facts(self) -> dict[str, str]:
         """What the query asks for, how many match (if known), and how far it is. Never a secret."""

@@ -17,7 +17,6 @@ from ..pure.frames import DtypeBackend, check_backend, to_pandas
 from ..pure.layouts import ONLY, empty
 from ..pure.projection import narrow
 from ..pure.report import Failure, Receipt
-from ..pure.required import Required
 from ..pure.schema import ENTRY_ID, UPLOAD_ID
 from ..pure.sections import Definitions
 from ..pure.segments import Segment
@@ -43,8 +42,6 @@ class Reading:
     dtype_backend: DtypeBackend = "pyarrow"
     columns: tuple[str, ...] | None = None
     """The columns to read, of tables the required paths; None: all."""
-    required: Required | None = None
-    """What to ask for instead, for these columns."""
 
     def __post_init__(self) -> None:
         check_options(self.on_failure, self.dtype_backend)
@@ -53,8 +50,8 @@ class Reading:
         """The same for some columns: narrowed once, for all partitions."""
         if columns is None:
             return self
-        required = narrow(self.job.question.required, columns, self.job.schema, definitions=definitions)
-        return replace(self, columns=tuple(columns), required=required)
+        narrower = narrow(self.job.question.required, columns, self.job.schema, definitions=definitions)
+        return replace(self, columns=tuple(columns), job=replace(self.job, narrower=narrower))
 
     def meta(self) -> dict[str, pd.DataFrame]:
         """Empty frames like those that will be read, by the layout's keys."""
@@ -99,15 +96,13 @@ def read_any(reading: Reading, segment: Segment) -> pd.DataFrame | dict[str, pd.
 
 def _read(reading: Reading, segment: Segment) -> tuple[Tables, Receipt]:
     job = reading.job
-    if reading.required is not None:
-        job = replace(job, question=replace(job.question, required=reading.required))
     try:
         tables, receipt = read_segment(job, segment)
     except RefusedError as error:
         # A document may hold names that a server's search does not know, which only the whole brings.
-        if error.status != 422 or job is reading.job or job.question.source != "documents":
+        if error.status != 422 or job.narrower is None or job.question.source != "documents":
             raise
-        tables, receipt = read_segment(reading.job, segment)
+        tables, receipt = read_segment(replace(job, narrower=None), segment)
     if receipt.failures and reading.on_failure == "raise":
         raise EntriesFailedError(receipt.failures)
     return tables, receipt

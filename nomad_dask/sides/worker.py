@@ -24,6 +24,7 @@ from ..pure.layouts import WIDE, AnySchema, Layout
 from ..pure.limits import BatchSize
 from ..pure.manifest import Manifest, Question
 from ..pure.report import Failure, Receipt, Ref, span
+from ..pure.required import Required
 from ..pure.schema import ENTRY_ID
 from ..pure.segments import Segment
 
@@ -38,6 +39,15 @@ class Job:
     layout: Layout = WIDE
     batch: BatchSize = BatchSize()
     on_new: OnNew = "more"
+    narrower: Required | None = None
+    """The part of what is required that is asked for, where not all columns are needed."""
+
+    @property
+    def asked(self) -> Question:
+        """The question as it is put to the server."""
+        if self.narrower is None:
+            return self.question
+        return replace(self.question, required=self.narrower)
 
 
 Tables: TypeAlias = Mapping[str, pa.Table]
@@ -55,11 +65,11 @@ def read_segment(job: Job, segment: Segment, number: int = 0) -> tuple[Tables, R
     sizes: list[int] = []
 
     if job.question.source == "documents":
-        found = documents(client, job.question, segment, job.batch, sizes)
+        found = documents(client, job.asked, segment, job.batch, sizes)
         return _build(job, client, segment, number, found, sizes)
 
     async def deliveries() -> AsyncIterator[Delivery]:
-        async for page in listing(client, job.question, segment):
+        async for page in listing(client, job.asked, segment):
             async for delivery in _download(client, job, page, sizes):
                 yield delivery
 
@@ -74,7 +84,7 @@ def read_entries(job: Job, refs: Sequence[Ref], segment: Segment, number: int = 
 
 
 def _download(client: Client, job: Job, refs: Sequence[Ref], sizes: list[int]) -> AsyncIterator[Delivery]:
-    return archives(client, job.question, refs, job.batch, job.server.limits.max_concurrency, sizes)
+    return archives(client, job.asked, refs, job.batch, job.server.limits.max_concurrency, sizes)
 
 
 def _build(
