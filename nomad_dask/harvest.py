@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .clusters import Cluster
 from .edges.store import Store
 from .edges.transport import Server
+from .limiter import within_limits
 from .logins import lent_login
 from .pure.errors import ServerError, StorageError, UnfinishedError, UnreachableError
 from .pure.manifest import Manifest
@@ -96,8 +97,6 @@ def _drive(
     tell(report)
     began = time.monotonic()
     threads = _threads_of_workers(client)
-    share = tasks[0].server.limits.share(len(threads))
-    tasks = [replace(task, server=replace(task.server, limits=share)) for task in tasks]
     left_over: dict[int, Exception] = {}
     in_a_row = 0
     for task, outcome in _in_flight(client, tasks, window=2 * sum(threads)):
@@ -133,7 +132,7 @@ def _in_flight(
     def submit(n: int) -> None:
         for task in islice(waiting, n):
             key = f"segment-{task.number:05d}-{uuid.uuid4().hex}"
-            running[key] = task, client.submit(write_segment, task, key=key, pure=False)
+            running[key] = task, client.submit(within_limits, write_segment, task, key=key, pure=False)
             finished.add(running[key][1])
 
     try:

@@ -11,8 +11,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +20,7 @@ import aiohttp
 import orjson
 
 from ..pure.errors import RefusedError, ServerError, UnreachableError, UserError
-from ..pure.limits import Limits, Pace
+from ..pure.limits import Limits
 from ..pure.retry import (
     Broken,
     GiveUp,
@@ -32,10 +31,12 @@ from ..pure.retry import (
     Status,
     Wait,
     decide,
+    limited,
     parse_retry_after,
 )
 from ..pure.words import decoded, server_words
 from .auth import Login, Tokens, check_safe, secrets_of
+from .gate import Gate, Key
 from .loop import process
 
 
@@ -110,6 +111,11 @@ class Client:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.tally = Tally()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests worth having under way: this process's part of the limits. For the loop's thread."""
+        return _gate(self.server).share
 
     async def post(
         self,
@@ -188,8 +194,11 @@ class Client:
             async with gate.turn():
                 result = await self._try(method, url, send, expected)
             if isinstance(result, Answer):
+                gate.served()
                 return result
             outcome, words, cause = result
+            if isinstance(outcome, Status) and not limited(outcome):
+                gate.served()
             if hide:
                 words, cause = _without(words, hide), None
             if path == TOKEN and outcome != Status(401):
@@ -200,7 +209,7 @@ class Client:
                 case Wait(seconds, everyone):
                     self.tally.retries += 1
                     if everyone:
-                        gate.hold(seconds)
+                        gate.refused(seconds)
                     await asyncio.sleep(seconds)
                 case Refused():
                     raise RefusedError(
@@ -269,25 +278,6 @@ def _without(words: str, secrets: tuple[str, ...]) -> str:
     return words
 
 
-class _Gate:
-    """Lets through as many requests as one job's limits allow, in order, over all threads of the process."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._slots = asyncio.Semaphore(limits.max_concurrency)
-        self._pace = Pace(limits.max_requests_per_second)
-
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        async with self._slots:
-            wait = self._pace.reserve(time.monotonic())
-            if wait > 0:
-                await asyncio.sleep(wait)
-            yield
-
-    def hold(self, seconds: float) -> None:
-        self._pace.hold(time.monotonic() + seconds)
-
-
 def _session() -> aiohttp.ClientSession:
     return process().kept("session", _new_session)
 
@@ -301,9 +291,9 @@ def _new_session() -> aiohttp.ClientSession:
     )
 
 
-def _gate(server: Server) -> _Gate:
-    host = urlsplit(server.url).netloc
-    return process().kept(("gate", host, server.limits), lambda: _Gate(server.limits))
+def _gate(server: Server) -> Gate:
+    key = Key(urlsplit(server.url).netloc, server.limits)
+    return process().kept(("gate", key), lambda: Gate(key))
 
 
 def _tokens() -> Tokens:

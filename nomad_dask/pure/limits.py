@@ -1,6 +1,6 @@
-"""Owns the arithmetic of limits: when the next request may go, and how many entries it should ask for.
+"""Owns what a job may use, and how many entries one request should ask for.
 
-Pure: times come in. The waiting is done by `edges.transport`.
+How the limits are kept: `pure.pace` and `pure.leases` (arithmetic), `edges.gate` (waiting), `limiter` (over workers).
 """
 
 from __future__ import annotations
@@ -27,29 +27,6 @@ class Limits:
             max_requests_per_second=rate and rate / max(1, n),
             max_concurrency=max(1, self.max_concurrency // max(1, n)),
         )
-
-
-class Pace:
-    """A leaky bucket: requests leave evenly spaced, `rate` a second, after a burst of at most `burst`.
-
-    `reserve(now)` gives the seconds to wait before this request may go; every call takes a place in the line.
-    """
-
-    def __init__(self, rate: float | None, burst: float = 1.0) -> None:
-        self.rate, self.burst = rate, burst
-        self._next = float("-inf")
-
-    def reserve(self, now: float) -> float:
-        """Take the next place in the line; seconds from `now` until its turn."""
-        if not self.rate:
-            return max(0.0, self._next - now)
-        turn = max(self._next, now - (self.burst - 1) / self.rate)
-        self._next = turn + 1 / self.rate
-        return max(0.0, turn - now)
-
-    def hold(self, until: float) -> None:
-        """Nobody goes before `until` (a limit was hit)."""
-        self._next = max(self._next, until)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,31 +1,9 @@
-"""SPEC 5 and 10: the pace of requests, and the size of batches."""
-
-import itertools
+"""SPEC 5 and 10: what a job may use, and the size of batches."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nomad_dask.pure.limits import BatchSize, Limits, Pace
-
-
-@given(st.floats(0.5, 100), st.lists(st.floats(0, 2), min_size=1, max_size=40))
-def test_never_more_than_the_rate(rate, gaps):
-    pace, now, sent = Pace(rate), 0.0, []
-    for gap in gaps:
-        now += gap
-        sent.append(now + pace.reserve(now))
-    assert all(b - a >= 1 / rate - 1e-9 for a, b in itertools.pairwise(sent))
-
-
-def test_an_idle_line_lets_the_next_go_at_once():
-    pace = Pace(2)
-    assert [pace.reserve(10.0), pace.reserve(10.0), pace.reserve(20.0)] == [0.0, 0.5, 0.0]
-
-
-def test_a_hold_keeps_everyone_back():
-    for pace in (Pace(2), Pace(None)):
-        pace.hold(5.0)
-        assert pace.reserve(1.0) == 4.0
+from nomad_dask.pure.limits import BatchSize, Limits
 
 
 @given(st.integers(1, 64), st.floats(0.1, 100), st.integers(1, 64))
