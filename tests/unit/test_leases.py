@@ -56,15 +56,22 @@ class Cluster(RuleBasedStateMachine):
         if (process := self.alive.get(name)) and process.answer:
             process.permits, process.answer = process.answer.permits, None
 
+    @rule(name=names, wanted=st.integers(1, 10))
+    def comes_to_work(self, name, wanted):
+        self.wants(name, wanted)
+        self.asks(name, 0)
+        self.hears(name)
+        self.starts_what_it_may(name)
+
     @rule(name=names)
     def loses_the_answer(self, name):
         if process := self.alive.get(name):
             process.answer = None
 
     @rule(name=names)
-    def starts(self, name):
+    def starts_what_it_may(self, name):
         if process := self.alive.get(name):
-            process.under_way += process.under_way < min(process.permits, process.wanted)
+            process.under_way = max(process.under_way, min(process.permits, process.wanted))
 
     @rule(name=names)
     def ends(self, name):
