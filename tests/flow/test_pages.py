@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from nomad_dask.edges.loop import run
 from nomad_dask.edges.archives import archives
+from nomad_dask.edges.loop import run
 from nomad_dask.edges.pages import count, list_page, listing
 from nomad_dask.pure.errors import ProtocolError, ServerError
 from nomad_dask.pure.limits import BatchSize

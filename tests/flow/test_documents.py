@@ -1,0 +1,157 @@
+"""SPEC 8: search documents through the query object and lazy frames: the same segments, pages of up to 10,000 rows."""
+
+import dask
+import pandas as pd
+import pytest
+
+from nomad_dask import ArchiveQuery, UserError
+from nomad_dask.testing import serve
+from nomad_dask.testing.faults import Faults, Rule, Status
+from nomad_dask.testing.generate import PLAIN, generate
+
+LISTING, ARCHIVES = "entries/query", "entries/archive/query"
+NAMES = ["entry_name", "authors", "results.material.elements", "results.material.n_elements"]
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with serve(generate(300, seed=3, features=PLAIN)) as url:
+        yield url
+
+
+@pytest.fixture
+def url(shared):
+    yield shared
+    shared.faults = Faults()
+
+
+@pytest.fixture(autouse=True)
+def in_this_thread():
+    with dask.config.set(scheduler="sync"):
+        yield
+
+
+def query_of(url, required=NAMES, **options):
+    defaults = {"results_max": None, "max_requests_per_second": None, "sleep_time": 0.01, "progress": False}
+    return ArchiveQuery(required=required, url=str(url), **(defaults | {"source": "documents"} | options))
+
+
+def documents_of(url):
+    corpus = url.corpus
+    return {e.entry_id: corpus.document(i) for i, e in enumerate(corpus.entries) if e.state == "public"}
+
+
+def included(url):
+    return {
+        str(r.body.get("required"))
+        for r in url.log
+        if r.path == LISTING and r.body["pagination"]["page_size"]
+    }
+
+
+def test_rows_hold_what_the_documents_hold_and_no_archive_is_asked_for(url):
+    url.log.clear()
+    frame = query_of(url).to_dask_dataframe(npartitions=4).compute()
+    assert url.log.count(ARCHIVES) == 0
+    told = documents_of(url)
+    assert list(frame.index) == sorted(told)
+    for entry_id, document in told.items():
+        row = frame.loc[entry_id]
+        assert row["upload_id"] == document["upload_id"] and row["entry_name"] == document["entry_name"]
+        assert list(row["results.material.elements"]) == document["results"]["material"]["elements"]
+        assert row["authors.0.name"] == document["authors"][0]["name"]
+
+
+def test_one_request_a_partition_lists_and_downloads(url):
+    lazy = query_of(url).to_dask_dataframe(npartitions=4)
+    url.log.clear()
+    lazy.compute()
+    assert url.log.count() == 4
+
+
+def test_pages_are_as_large_as_the_bytes_allow(url):
+    lazy = query_of(url, batch_size=40).to_dask_dataframe(npartitions=2)
+    url.log.clear()
+    assert len(lazy.compute()) == 300
+    sizes = [r.body["pagination"]["page_size"] for r in url.log]
+    assert sizes == [40] * 8
+    lazy = query_of(url).to_dask_dataframe(npartitions=1)
+    url.log.clear()
+    lazy.compute()
+    assert [r.body["pagination"]["page_size"] for r in url.log] == [10_000]
+
+
+def test_columns_become_a_shorter_list(url):
+    lazy = query_of(url, None).to_dask_dataframe(npartitions=3)
+    url.log.clear()
+    lazy["results.material.n_elements"].mean().compute()
+    assert included(url) == {str({"include": ["results.material.n_elements", "entry_id", "upload_id"]})}
+    url.log.clear()
+    assert len(lazy) == 300 and included(url) == {str({"include": ["entry_id", "upload_id"]})}
+
+
+def test_names_that_the_search_does_not_know_come_with_the_whole(url, monkeypatch):
+    lazy = query_of(url, None).to_dask_dataframe(npartitions=2)
+    answers = url.server._answers
+    monkeypatch.setattr(answers, "_quantities", answers._quantities - {"entry_name"})
+    url.log.clear()
+    names = lazy["entry_name"].compute()
+    assert {i: names[i] for i in names.index} == {i: d["entry_name"] for i, d in documents_of(url).items()}
+    assert "None" in included(url)
+
+
+@pytest.mark.parametrize("layout", ["nested", "tables"])
+def test_the_other_layouts(url, layout):
+    frames = query_of(url).to_dask_dataframe(npartitions=3, layout=layout)
+    told = documents_of(url)
+    if layout == "nested":
+        found = frames.compute()
+        assert {i: list(found["authors"][i]) for i in found.index} == {
+            i: d["authors"] for i, d in told.items()
+        }
+        return
+    found = frames["authors"].compute()
+    assert list(found["name"]) == [a["name"] for i in sorted(told) for a in told[i]["authors"]]
+    assert list(found["authors"]) == [n for i in sorted(told) for n in range(len(told[i]["authors"]))]
+
+
+def test_the_query_object_takes_them_too(url):
+    query = query_of(url)
+    found = query.download(5)
+    told = documents_of(url)
+    assert [a["entry_name"] for a in found] == [told[a.entry_id]["entry_name"] for a in found]
+    frame = query.entries_to_dataframe()
+    assert "results.material.n_elements" in frame.columns and "entry_id" not in frame.columns
+    assert frame.attrs is not None and list(frame.index) == [a.entry_id for a in found]
+    pd.testing.assert_frame_equal(query.entries_to_dataframe(resolve_references=False), frame)
+    assert set(query.entries_to_dataframe(from_query=True)) == set(NAMES)
+
+
+def test_a_tree_for_archives_may_be_read_from_documents(url):
+    query = query_of(url, {"results": {"material": {"n_elements": "*"}}}, source="archives")
+    ours = query.to_dask_dataframe(npartitions=2).compute()
+    url.log.clear()
+    theirs = query.to_dask_dataframe(npartitions=2, source="documents").compute()
+    pd.testing.assert_frame_equal(ours, theirs)
+    assert url.log.count(ARCHIVES) == 0
+
+
+def test_a_page_that_keeps_failing_is_asked_for_in_smaller_ones(url):
+    lazy = query_of(url).to_dask_dataframe(npartitions=1)
+    url.faults = Faults([Rule(Status(502), match=lambda body: body["pagination"]["page_size"] > 100)])
+    url.log.clear()
+    assert len(lazy.compute()) == 300
+    sizes = [r.body["pagination"]["page_size"] for r in url.log if r.status == 200]
+    assert sizes and max(sizes) <= 100
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"source": "document"}, {"source": "documents", "required": {"run[0]": "*"}}]
+)
+def test_mistakes_are_told_before_anything_is_asked(url, wrong):
+    url.log.clear()
+    with pytest.raises(UserError):
+        query_of(url, **wrong)
+    with pytest.raises(UserError, match="source"):
+        query_of(url).to_dask_dataframe(source="files")
+    assert url.log.count() == 0
