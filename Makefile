@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venvs/peers
 
-.PHONY: demo test test-peers lint bench clean
+.PHONY: demo test fuzz test-peers lint bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/nomad-dask demo
 
 test: $(VENV)/installed-dev
 	$(BIN)/pytest -n auto
+
+# The properties of the layouts, 20,000 times each, on other archives every time (4 minutes on two cores).
+fuzz: $(VENV)/installed-dev
+	$(BIN)/pytest -n auto -m fuzz --hypothesis-profile=fuzz --timeout=7200 tests/unit
 
 # Compared with nomad-lab's own class, which has an environment of its own (1 minute, 650 MB, the first time).
 test-peers: $(VENV)/installed-dev $(PEERS)/installed

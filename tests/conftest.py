@@ -1,9 +1,19 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and how often hypothesis tries a property."""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("checks")
+
+# The gate is repeatable; `make fuzz` tries other examples each time, and first those that failed the last time.
+# A property marked `fuzz` is tried twenty times as often as these say (`strategies.fuzzed`): 2,000 and 20,000.
+_EVERYWHERE = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("gate", max_examples=100, derandomize=True, **_EVERYWHERE)
+settings.register_profile("fuzz", max_examples=1000, print_blob=True, **_EVERYWHERE)
+settings.load_profile("gate")
 
 
 @pytest.fixture(scope="session")

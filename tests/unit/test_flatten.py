@@ -1,7 +1,6 @@
 """Wide flattening (SPEC 6, 7): every required leaf once, values exact, the fast path as the rule says."""
 
 import json
-import math
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,54 +9,19 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from checks import check_wide, wide_rows
+from hypothesis import given
 from hypothesis import strategies as st
+from strategies import Row, archives, requireds
 
-from nomad_dask.pure import flatten, types
+from nomad_dask.pure import flatten
 from nomad_dask.pure.errors import UnknownValueError, UserError
 from nomad_dask.pure.flatten import Wide
 from nomad_dask.pure.leaves import leaves
 from nomad_dask.pure.required import Required, parse
-from nomad_dask.pure.schema import Column, Schema, infer
+from nomad_dask.pure.schema import RESERVED, Column, Schema, infer
 
 WHOLE = parse("*")
-rule = settings(deadline=None)
-Row = dict[str, Any]
-
-names = st.sampled_from(["a", "b", "c.d", "0", "é", "entry_id", "_more", "m_def", "m_ref_archives", ""])
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-3, 3)
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=3)
-)
-
-
-def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    dicts = st.dictionaries(names, inner, max_size=4)
-    return dicts | st.lists(inner, max_size=3) | st.lists(dicts, max_size=3)
-
-
-archives = st.dictionaries(names, st.recursive(scalars, containers, max_leaves=12), max_size=4)
-
-
-def first(item: tuple[str, Any]) -> str:
-    return item[0].partition("[")[0]
-
-
-leaf = st.sampled_from(["*", "*", "include", "exclude"])
-keys = st.sampled_from(["a", "b", "c.d", "0", "é", "*", "a[-1]", ""]).filter(bool)
-requireds = (
-    st.recursive(
-        leaf,
-        lambda below: st.lists(st.tuples(keys, below), max_size=3, unique_by=first).map(dict),
-        max_leaves=6,
-    )
-    .filter(lambda tree: tree != "exclude")
-    .map(parse)
-)
 
 
 def table(schema: Schema, required: Required, rows: Iterable[Row | None]) -> pa.Table:
@@ -67,76 +31,20 @@ def table(schema: Schema, required: Required, rows: Iterable[Row | None]) -> pa.
     return wide.finish()
 
 
-def read(found: pa.Table, schema: Schema) -> list[tuple[Row, Row]]:
-    """Each row's values again: those in columns that are not null, and those of `_more`."""
-    rows = []
-    for cells in found.to_pylist():
-        columns = {
-            name: types.loads(cells[name]) if column.json else cells[name]
-            for name, column in schema.by_name.items()
-            if cells[name] is not None
-        }
-        rows.append((columns, types.loads(cells["_more"]) if cells["_more"] else {}))
-    return rows
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equal, and of the same class all through, but that an integer may have become a float."""
-    if type(one) is int and type(other) is float:
-        return float(one) == other
-    if type(one) is not type(other):
-        return False
-    if type(one) is list:
-        return len(one) == len(other) and all(map(same, one, other))
-    if type(one) is dict:
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if type(one) is float:
-        return one == other and math.copysign(1, one) == math.copysign(1, other)
-    return bool(one == other)
-
-
-def check_every_leaf_once(found: pa.Table, schema: Schema, required: Required, rows: list[Row]) -> None:
-    found.validate(full=True)
-    for archive, (columns, more) in zip(rows, read(found, schema), strict=True):
-        expected = dict(leaves(archive, required))
-        assert len(expected) == sum(1 for _ in leaves(archive, required))
-        assert not columns.keys() & more.keys()
-        got = columns | more
-        assert got.keys() <= expected.keys()
-        for name, value in expected.items():
-            if name in got:
-                assert same(value, got[name]), name
-            else:
-                assert value is None, name
-
-
-@rule
-@given(st.lists(archives, max_size=4), st.lists(archives, max_size=4), requireds)
-def test_every_required_leaf_is_once_in_a_column_or_in_more(
-    seen: list[Row], rows: list[Row], req: Required
-) -> None:
-    schema = infer(seen, req)
-    check_every_leaf_once(table(schema, req, rows), schema, req, rows)
-    check_every_leaf_once(table(schema, req, seen), schema, req, seen)
-
-
-@rule
 @given(st.lists(archives, max_size=5), requireds)
 def test_a_schema_holds_all_values_that_it_was_inferred_from(rows: list[Row], required: Required) -> None:
     schema = infer(rows, required)
-    for _, more in read(table(schema, required, rows), schema):
-        assert more.keys() <= {"entry_id", "_more"}
+    for _, more in wide_rows(table(schema, required, rows), schema):
+        assert more.keys() <= RESERVED
 
 
-@rule
 @given(st.lists(archives, max_size=5), requireds)
 def test_without_a_schema_everything_goes_to_more(rows: list[Row], required: Required) -> None:
     found = table(Schema(), required, rows)
     assert found.column_names == ["entry_id", "upload_id", "_more"]
-    check_every_leaf_once(found, Schema(), required, rows)
+    check_wide(found, Schema(), required, rows)
 
 
-@rule
 @given(st.lists(st.none() | archives, max_size=6), requireds, st.data())
 def test_order_and_blocks_do_not_matter(
     rows: list[Row | None], required: Required, data: st.DataObject
@@ -200,7 +108,7 @@ def test_above_a_leaf_only_references_stay() -> None:
     assert list(leaves({"ref": ["/a", {"n": 1, "m_def": 2}]}, required)) == [("ref", ["/a", {"n": 1}])]
     rows = [{"ref": ["/a", "/b"]}, {"ref": "/c"}, {"ref": {"n": 1}}, {"ref": ["/a", {"n": 1, "m_def": 2}]}]
     schema = Schema((Column("ref", "list<string>"), Column("ref.n", "int64")))
-    assert read(table(schema, required, rows), schema) == [
+    assert wide_rows(table(schema, required, rows), schema) == [
         ({"ref": ["/a", "/b"]}, {}),
         ({}, {"ref": "/c"}),
         ({"ref.n": 1}, {}),
@@ -232,15 +140,15 @@ def test_what_does_not_fit_its_column_goes_to_more_as_it_is(
     for number, row in enumerate(rows):
         wide.append(str(number), "U", row)
     found = wide.finish()
-    check_every_leaf_once(found, schema, WHOLE, rows)
+    check_wide(found, schema, WHOLE, rows)
     assert wide.n_more == len(not_)
-    assert [bool(more) for _, more in read(found, schema)] == [False, True] * len(not_)
+    assert [bool(more) for _, more in wide_rows(found, schema)] == [False, True] * len(not_)
 
 
 def test_a_repeating_section_is_numbered_though_the_column_is_a_list() -> None:
     schema = Schema((Column("x", "list<int64>"), Column("x.0.y", "int64")))
     rows = [{"x": [1]}, {"x": [{"y": 5}]}, {"x": [{"z": 5}]}]
-    assert read(table(schema, WHOLE, rows), schema) == [
+    assert wide_rows(table(schema, WHOLE, rows), schema) == [
         ({"x": [1]}, {}),
         ({"x.0.y": 5}, {}),
         ({}, {"x.0.z": 5}),
@@ -327,7 +235,7 @@ def test_recorded_archives(recorded: list[dict[str, Any]], tree: Any) -> None:
     for sample in (rows, rows[::5]):
         schema = infer(sample, required)
         found = table(schema, required, rows)
-        check_every_leaf_once(found, schema, required, rows)
+        check_wide(found, schema, required, rows)
         assert (found["_more"].null_count == len(rows)) == (sample is rows)
 
 

@@ -1,6 +1,5 @@
 """The layout **nested** (SPEC 6): one row per entry, one column per required path, and the archives come back."""
 
-import math
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,52 +9,18 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from checks import check_back, check_nested
+from hypothesis import given
 from hypothesis import strategies as st
+from strategies import Row, archives, requireds
 
 from nomad_dask.pure import nested, types
 from nomad_dask.pure.errors import UnknownValueError, UserError
-from nomad_dask.pure.nested import Nested, NestedSchema, infer_nested, required_part, to_json_rows
+from nomad_dask.pure.nested import Nested, NestedSchema, infer_nested, to_json_rows
 from nomad_dask.pure.required import Required, parse
 from nomad_dask.pure.sections import Definitions
 
 WHOLE = parse("*")
-rule = settings(deadline=None)
-Row = dict[str, Any]
-
-names = st.sampled_from(["a", "b", "c.d", "0", "é", "entry_id", "_more", "m_ref_archives", ""])
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-3, 3)
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=3)
-)
-
-
-def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    dicts = st.dictionaries(names, inner, max_size=4)
-    return dicts | st.lists(inner, max_size=3) | st.lists(dicts, max_size=3)
-
-
-archives = st.dictionaries(names, st.recursive(scalars, containers, max_leaves=12), max_size=4)
-
-
-def first(item: tuple[str, Any]) -> str:
-    return item[0].partition("[")[0]
-
-
-keys = st.sampled_from(["a", "b", "c.d", "0", "é", "*", "a[-1]", "entry_id", "m_ref_archives"])
-requireds = (
-    st.recursive(
-        st.sampled_from(["*", "*", "include", "exclude"]),
-        lambda below: st.lists(st.tuples(keys, below), max_size=3, unique_by=first).map(dict),
-        max_leaves=6,
-    )
-    .filter(lambda tree: tree != "exclude")
-    .map(parse)
-)
 
 
 def build(schema: NestedSchema, required: Required, rows: Iterable[Row | None]) -> pa.Table:
@@ -65,50 +30,6 @@ def build(schema: NestedSchema, required: Required, rows: Iterable[Row | None]) 
     return builder.finish()
 
 
-def same(one: Any, other: Any) -> bool:
-    """Equal, and of the same class all through, but that an integer may have become the float equal to it."""
-    if type(one) is int and type(other) is float:
-        return one == other
-    if type(one) is not type(other):
-        return False
-    if type(one) is list:
-        return len(one) == len(other) and all(map(same, one, other))
-    if type(one) is dict:
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if type(one) is float:
-        return one == other and math.copysign(1, one) == math.copysign(1, other)
-    return bool(one == other)
-
-
-def check(table: pa.Table, schema: NestedSchema, required: Required, rows: list[Row]) -> None:
-    table.validate(full=True)
-    assert table.schema.equals(schema.to_arrow(), check_metadata=True)
-    back = list(to_json_rows(table, required))
-    assert len(back) == len(rows)
-    for archive, got in zip(rows, back, strict=True):
-        expected = required_part(archive, required)
-        assert same(expected, got), (expected, got)
-
-
-@rule
-@given(st.lists(archives, max_size=4), st.lists(archives, max_size=4), requireds)
-def test_the_archives_come_back(seen: list[Row], rows: list[Row], required: Required) -> None:
-    """With the schema of other archives as well."""
-    schema = infer_nested(seen, required)
-    check(build(schema, required, rows), schema, required, rows)
-    check(build(schema, required, seen), schema, required, seen)
-
-
-@rule
-@given(st.lists(archives, max_size=4), st.lists(archives, max_size=4))
-def test_a_whole_archive_is_the_same_json(seen: list[Row], rows: list[Row]) -> None:
-    """Nothing is left out but what the server adds."""
-    plain = [{key: value for key, value in row.items() if key != "m_ref_archives"} for row in rows]
-    back = list(to_json_rows(build(infer_nested(seen, WHOLE), WHOLE, rows), WHOLE))
-    assert back == plain
-
-
-@rule
 @given(st.lists(st.none() | archives, max_size=6), requireds, st.data())
 def test_order_and_blocks_do_not_matter(
     rows: list[Row | None], required: Required, data: st.DataObject
@@ -132,7 +53,6 @@ def big(value: Any) -> bool:
     return abs(value) > 2**53 if type(value) is int else type(value) is list and any(map(big, value))
 
 
-@rule
 @given(st.lists(archives, max_size=5))
 def test_a_schema_holds_all_that_it_was_inferred_from(rows: list[Row]) -> None:
     """But nulls in sections, and integers that no float holds."""
@@ -229,13 +149,8 @@ def test_units_and_descriptions_are_in_nested_metadata_and_survive_parquet(
         energy = found.schema.field("run.calculation.energy").type.value_type.value_type
         total = energy.field("total").type.field("value")
         assert total.metadata[b"unit"] == b"joule" and total.metadata[b"description"]
-        check_rows(found, required, rows)
-    check(table, schema, required, rows)
-
-
-def check_rows(table: pa.Table, required: Required, rows: list[Row]) -> None:
-    for archive, got in zip(rows, to_json_rows(table, required), strict=True):
-        assert same(required_part(archive, required), got)
+        check_back(to_json_rows(found, required), required, rows)
+    check_nested(table, schema, required, rows)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +162,7 @@ def test_recorded_archives(shared_data: Path, tree: Any) -> None:
     rows = [orjson.loads(path.read_bytes())["archive"] for path in (shared_data / "archives").glob("*.json")]
     for sample in (rows, rows[::5]):
         schema = infer_nested(sample, required)
-        check_rows(build(schema, required, rows), required, rows)
+        check_nested(build(schema, required, rows), schema, required, rows)
 
 
 def test_rows_are_turned_into_arrow_while_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,4 +182,4 @@ def test_large_integers_among_floats() -> None:
     required = parse("*")
     table = build(infer_nested(rows, required), required, rows)
     assert types.loads(table["_more"][0].as_py()) == {"a.2.x": 2**53 + 1}
-    check_rows(table, required, rows)
+    check_back(to_json_rows(table, required), required, rows)

@@ -5,8 +5,9 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from strategies import Archives, Row, archives_of, requireds
 
 from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.layouts import NESTED, TABLES, WIDE
@@ -18,40 +19,11 @@ from nomad_dask.pure.schema import RESERVED, Column, Schema, infer
 from nomad_dask.pure.sections import Definitions
 
 WHOLE = parse("*")
-rule = settings(deadline=None)
-Row = dict[str, Any]
-
-names = st.sampled_from(["a", "b", "c.d", "0", "é", "e[0]", "*", "resolve-inplace", ""])
-scalars = (
-    st.none()
-    | st.integers(-3, 3)
-    | st.text(max_size=3)
-    | st.sampled_from(["#/a", "#/b", "/a/b", "/a/0", "#/b/0/a", "../upload/archive/E#/a"])
-)
-
-
-def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    dicts = st.dictionaries(names, inner, max_size=4)
-    return dicts | st.lists(inner, max_size=3) | st.lists(dicts, max_size=3)
-
-
-archives = st.dictionaries(names, st.recursive(scalars, containers, max_leaves=12), max_size=4)
-
-
-def first(item: tuple[str, Any]) -> str:
-    return item[0].partition("[")[0]
-
-
-keys = st.sampled_from(["a", "b", "c.d", "0", "é", "*", "a[-1]", "b[0:2]"])
-directives = st.sampled_from(["*", "*", "include", "include-resolved", "exclude"])
-requireds = (
-    st.recursive(
-        directives,
-        lambda below: st.lists(st.tuples(keys, below), max_size=3, unique_by=first).map(dict),
-        max_leaves=6,
+REFERENCES = ("#/a", "#/b", "/a/b", "/a/0", "#/b/0/a", "../upload/archive/E#/a")
+archives = archives_of(
+    Archives(
+        ("a", "b", "c.d", "0", "é", "e[0]", "*", "resolve-inplace", ""), (None, 1, 2, "x", *REFERENCES * 2)
     )
-    .filter(lambda tree: tree != "exclude")
-    .map(parse)
 )
 
 
@@ -60,7 +32,6 @@ def answers(archive: Row, required: Required) -> Row:
     return dict(leaves(resolve(archive, required), required))
 
 
-@rule
 @given(st.lists(archives, max_size=4), requireds, st.data())
 def test_columns_keep_their_values(rows: list[Row], required: Required, data: st.DataObject) -> None:
     found = [answers(row, required) for row in rows]
@@ -73,7 +44,6 @@ def test_columns_keep_their_values(rows: list[Row], required: Required, data: st
             assert part.get(column) == whole.get(column), (column, narrower.tree)
 
 
-@rule
 @given(st.lists(archives, max_size=4), requireds)
 def test_all_columns_ask_for_all_that_they_need(rows: list[Row], required: Required) -> None:
     schema = infer([resolve(row, required) for row in rows], required)
@@ -92,7 +62,6 @@ plain = st.recursive(
 )
 
 
-@rule
 @given(st.dictionaries(st.sampled_from("abcd"), plain, min_size=1, max_size=4), requireds, st.data())
 def test_nothing_else_is_asked_for(row: Row, required: Required, data: st.DataObject) -> None:
     """Where all are sections, one column's name is all that comes."""

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nomad_dask.pure import types
@@ -68,7 +68,6 @@ def test_how_values_meet(samples: list[Any], expected: str) -> None:
     assert kind(*reversed(samples)) == expected
 
 
-@settings(deadline=None)
 @given(values, values, values)
 def test_meeting_is_a_join(one: Any, two: Any, three: Any) -> None:
     """Order and grouping do not matter, and the meeting holds both: a schema does not hang on order."""
@@ -101,7 +100,6 @@ columns = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(columns, max_size=5, unique_by=lambda column: column.name))
 def test_a_schema_survives_json_and_pickle(found: list[Column]) -> None:
     schema = Schema(
@@ -146,7 +144,6 @@ def test_users_types_win_and_are_checked() -> None:
         schema.with_types({"a": "complex"})
 
 
-@settings(deadline=None)
 @given(st.integers() | st.recursive(st.integers() | st.text(max_size=2), lambda v: st.lists(v, max_size=3)))
 def test_json_text_is_exact(value: Any) -> None:
     assert types.loads(types.dumps(value)) == value

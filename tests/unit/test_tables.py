@@ -8,54 +8,18 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from checks import check_tables
+from hypothesis import given
 from hypothesis import strategies as st
+from strategies import Row, archives, requireds
 
-from nomad_dask.pure import flatten, paths, types
+from nomad_dask.pure import flatten, types
 from nomad_dask.pure.errors import UnknownValueError
 from nomad_dask.pure.flatten import Wide
-from nomad_dask.pure.leaves import leaves
-from nomad_dask.pure.required import Leaf, Required, parse
-from nomad_dask.pure.schema import Column, Schema
+from nomad_dask.pure.required import Required, parse
+from nomad_dask.pure.schema import RESERVED, Column, Schema
 from nomad_dask.pure.sections import Definitions
 from nomad_dask.pure.tables import Tables, TableSchema, infer_tables, occurrences, ways
-
-rule = settings(deadline=None)
-Row = dict[str, Any]
-
-names = st.sampled_from(["a", "b", "c.d", "0", "é", "entry_id", "_more", "m_ref_archives", ""])
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers(-3, 3)
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=3)
-)
-
-
-def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    dicts = st.dictionaries(names, inner, max_size=4)
-    return dicts | st.lists(inner, max_size=3) | st.lists(dicts, max_size=3)
-
-
-archives = st.dictionaries(names, st.recursive(scalars, containers, max_leaves=12), max_size=4)
-
-
-def first(item: tuple[str, Any]) -> str:
-    return item[0].partition("[")[0]
-
-
-keys = st.sampled_from(["a", "b", "c.d", "0", "é", "*", "a[-1]", "entry_id"])
-requireds = (
-    st.recursive(
-        st.sampled_from(["*", "*", "include", "exclude"]),
-        lambda below: st.lists(st.tuples(keys, below), max_size=3, unique_by=first).map(dict),
-        max_leaves=6,
-    )
-    .filter(lambda tree: tree != "exclude")
-    .map(parse)
-)
 
 
 def build(
@@ -67,110 +31,18 @@ def build(
     return tables.finish()
 
 
-def numbered(name: str, numbers: dict[str, int | None]) -> str:
-    """A whole name as the wide layout has it: with the numbers of the sections that the row crossed."""
-    split, found = paths.split(name), []
-    for place, key in enumerate(split):
-        number = numbers.get(paths.join(split[: place + 1]))
-        found += [key] if number is None else [key, str(number)]
-    return paths.join(found)
-
-
-def read(table: pa.Table, schema: TableSchema) -> list[tuple[str, Row]]:
-    """Each row's entry and values, those of `_more` too, under the names of the wide layout."""
-    table.validate(full=True)
-    assert table.schema.equals(schema.arrow, check_metadata=True)
-    whole = dict(zip(schema.names(), schema.values.columns, strict=True))
-    rows = []
-    for cells in table.to_pylist():
-        numbers = {name: cells[level] for name, level in zip(schema.levels, schema.level_names, strict=True)}
-        found: Row = types.loads(cells["_more"]) if cells["_more"] else {}
-        for name, column in whole.items():
-            if cells[name] is not None:
-                assert column.name not in found
-                found[column.name] = types.loads(cells[name]) if column.json else cells[name]
-        rows.append((cells["entry_id"], {numbered(name, numbers): value for name, value in found.items()}))
-    return rows
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equal, and of the same class all through, but that an integer may have become a float."""
-    if type(one) is int and type(other) is float:
-        return float(one) == other
-    if type(one) is not type(other):
-        return False
-    if type(one) is list:
-        return len(one) == len(other) and all(map(same, one, other))
-    if type(one) is dict:
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    return bool(one == other)
-
-
-def check_against_wide(
-    tables: dict[str, pa.Table], schemas: dict[str, TableSchema], required: Required, rows: list[Row]
-) -> None:
-    """Over its rows each table holds what the wide layout has of its path alone, every leaf once."""
-    assert tuple(tables) == required.paths
-    for way in ways(required):
-        got: dict[str, Row] = {}
-        for entry_id, values in read(tables[way.path], schemas[way.path]):
-            mine = got.setdefault(entry_id, {})
-            assert not mine.keys() & values.keys()
-            mine |= values
-        for number, archive in enumerate(rows):
-            expected = dict(leaves(archive, way.required))
-            found = got.get(f"entry{number}", {})
-            assert found.keys() <= expected.keys()
-            for name, value in expected.items():
-                assert same(value, found[name]) if name in found else value is None, name
-
-
-def is_required(name: str, archive: Row, required: Required) -> bool:
-    """True for a leaf at or below a required one; False for a reference above."""
-    value: Any = archive
-    node: Any = required.root
-    for key in paths.split(name):
-        if type(value) is list:
-            value = value[int(key)]
-        else:
-            value, node = value[key], node.child(key)
-    return isinstance(node, Leaf)
-
-
-@rule
-@given(st.lists(archives, max_size=4), st.lists(archives, max_size=4), requireds)
-def test_tables_and_wide_agree(seen: list[Row], rows: list[Row], required: Required) -> None:
-    """With the schema of other archives as well: what it does not know is in `_more`."""
-    schemas = infer_tables(seen, required)
-    check_against_wide(build(schemas, required, rows), schemas, required, rows)
-    check_against_wide(build(schemas, required, seen), schemas, required, seen)
-
-
-@rule
-@given(archives, requireds)
-def test_every_leaf_at_or_below_a_required_one_is_in_one_table(archive: Row, required: Required) -> None:
-    """A reference that stands above one is in the tables of all paths that lead through it, and only there."""
-    expected = [name for name, _ in leaves(archive, required)]
-    found = [name for way in ways(required) for name, _ in leaves(archive, way.required)]
-    assert set(found) <= set(expected)
-    below = [name for name in expected if is_required(name, archive, required)]
-    assert sorted(below) == sorted(name for name in found if name in set(below))
-
-
-@rule
 @given(st.lists(archives, max_size=5), requireds)
 def test_a_schema_holds_all_that_it_was_inferred_from(rows: list[Row], required: Required) -> None:
     """Every list made only of dicts on the way is crossed, and `_more` has only keys of the table's own names."""
     schemas = infer_tables(rows, required)
     for path, table in build(schemas, required, rows).items():
         for more in filter(None, table["_more"].to_pylist()):
-            assert types.loads(more).keys() <= {"entry_id", "_more"}, path
+            assert types.loads(more).keys() <= RESERVED, path
         assert table.select(["entry_id", *schemas[path].level_names]).group_by(
             ["entry_id", *schemas[path].level_names]
         ).aggregate([]).num_rows == len(table), "the index names each row"
 
 
-@rule
 @given(st.lists(st.none() | archives, max_size=6), requireds, st.data())
 def test_order_and_blocks_do_not_matter(
     rows: list[Row | None], required: Required, data: st.DataObject
@@ -398,7 +270,7 @@ def test_recorded_archives(recorded: list[Row]) -> None:
     for sample in (recorded, recorded[::5]):
         schemas = infer_tables(sample, required)
         tables = build(schemas, required, recorded)
-        check_against_wide(tables, schemas, required, recorded)
+        check_tables(tables, schemas, required, recorded)
         if sample is recorded:
             assert all(table["_more"].null_count == len(table) for table in tables.values())
 

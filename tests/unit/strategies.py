@@ -1,0 +1,198 @@
+"""Archives and required trees as hypothesis draws them, and how often a property is tried.
+
+Each is read off a few drawn bytes: a draw for every key and value would cost more than all that a property checks.
+A byte of nought is the simplest choice, so hypothesis still finds a small archive that fails.
+"""
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from nomad_dask.pure.required import IN_PLACE, Required, parse
+
+Row = dict[str, Any]
+Test = TypeVar("Test", bound=Callable[..., Any])
+
+
+def fuzzed(test: Test) -> Test:
+    """Marks a property for `make fuzz`, and has it tried twenty times as often as the profile says of others."""
+    return pytest.mark.fuzz(settings(max_examples=20 * settings().max_examples)(test))
+
+
+USUAL = ("a", "a", "a", "b", "b", "c.d", "0", "é")
+"""Keys that archives and required trees share: one to escape, one that may be taken for a section's number."""
+OWN = ("entry_id", "upload_id", "_more", "m_def", "m_ref_archives", "resolve-inplace", "a_2", "entry_id_2")
+"""Names that tables, servers or required trees have themselves."""
+ODD = ("", "1", "a[0]", "b[0:2]", "*", "\\", "\\.", ".", "a b", "e\u0301", "中文", "🙂", "\n", "\0", '"')
+
+PLAIN = (None, 1, "a", 0.5, True, False, 0, -0.0, "", "1", "é")
+LARGE = (2**53 + 1, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**64, 10**30, -(10**400), 1e300, 5e-324)
+ALIKE = ((0.5, -0.0, 1e300), (0, 1, 2**53 + 1), ("a", "é", ""), (True, False), (0.5, 1, None), (1, "a"))
+"""What the cells of one list hold."""
+
+
+class Choices:
+    """Choices read off bytes, the first of each when no bytes are left."""
+
+    def __init__(self, drawn: bytes) -> None:
+        self._left = iter(drawn)
+
+    def number(self, below: int) -> int:
+        """One of up to 256 numbers."""
+        return next(self._left, 0) % below
+
+    def of(self, options: Sequence[Any]) -> Any:
+        """One of up to 256 things."""
+        return options[self.number(len(options))]
+
+    def bytes(self, n: int) -> bytes:
+        """Some bytes as they are."""
+        return bytes(self.number(256) for _ in range(n))
+
+
+def any_text(choose: Choices) -> str:
+    """Up to three characters of all that UTF-8 knows, mostly of the first 256."""
+    codes = (int.from_bytes(choose.bytes(choose.of((1, 1, 3)))) % 0x110000 for _ in range(choose.number(4)))
+    return "".join(map(chr, codes)).encode(errors="replace").decode()
+
+
+def _is_free(choose: Choices) -> bool:
+    """Once in sixteen times."""
+    return choose.number(16) == 15
+
+
+def any_number(choose: Choices) -> int | float:
+    """An integer of up to 16 bytes, or a float of any bits."""
+    if choose.number(2):
+        return int.from_bytes(choose.bytes(choose.number(17)), signed=True)
+    (value,) = struct.unpack("<d", choose.bytes(8))
+    return value if math.isfinite(value) else 0.0
+
+
+@dataclass(frozen=True)
+class Archives:
+    """How archives are read off bytes: sections, lists of sections, of anything, of one kind of cell, empty ones too.
+
+    One key and one scalar in sixteen are any text or number at all.
+    """
+
+    names: Sequence[str] = USUAL * 6 + OWN + ODD
+    scalars: Sequence[Any] = PLAIN * 4 + LARGE + ODD
+    depth: int = 4
+
+    def archive(self, drawn: bytes) -> Row:
+        """The archive of some bytes."""
+        choose = Choices(drawn)
+        return {self._name(choose): self._value(choose, self.depth) for _ in range(choose.number(6))}
+
+    def _name(self, choose: Choices) -> str:
+        return any_text(choose) if _is_free(choose) else choose.of(self.names)
+
+    def _scalar(self, choose: Choices) -> Any:
+        if _is_free(choose):
+            return choose.of((any_number, any_text))(choose)
+        return choose.of(self.scalars)
+
+    def _value(self, choose: Choices, depth: int) -> Any:
+        kind = choose.number(24) if depth else 0
+        if kind < 8:
+            return self._scalar(choose)
+        if kind < 12:
+            return self._section(choose, depth - 1)
+        if kind < 18:
+            return [self._section(choose, depth - 1) for _ in range(choose.number(4))]
+        if kind < 20:
+            return [self._value(choose, depth - 1) for _ in range(choose.number(4))]
+        if kind < 23:
+            return self._cells(choose, choose.of(ALIKE), choose.number(3))
+        return self._deep(choose)
+
+    def _section(self, choose: Choices, depth: int) -> Row:
+        return {self._name(choose): self._value(choose, depth) for _ in range(choose.number(4))}
+
+    def _cells(self, choose: Choices, alike: Sequence[Any], depth: int) -> list[Any]:
+        below = range(choose.number(4))
+        return [self._cells(choose, alike, depth - 1) if depth else choose.of(alike) for _ in below]
+
+    def _deep(self, choose: Choices) -> Any:
+        """A value below up to 40 sections and lists."""
+        value = self._scalar(choose)
+        for _ in range(choose.number(41)):
+            value = {self._name(choose): value} if choose.number(2) else [value]
+        return value
+
+
+def archives_of(grammar: Archives) -> st.SearchStrategy[Row]:
+    """Archives that are read off bytes in this way."""
+    return st.binary(min_size=64, max_size=256).map(grammar.archive)
+
+
+archives = archives_of(Archives())
+
+KEYS = USUAL * 2 + ("*", "*", "*", "a[-1]", "b[0:2]", "entry_id", "_more", "m_ref_archives", "🙂", "\\")
+LEAVES = ("*", "*", "*", "*", "include", "include-resolved", "exclude")
+
+
+def tree_of(drawn: bytes, archives: Sequence[Row] = ()) -> Any:
+    """The required tree of some bytes, up to four keys deep; three in four of its keys are the archives' own."""
+    choose = Choices(drawn)
+    if not choose.number(8):
+        return choose.of(("*", "include", "include-resolved", {}))
+    return _tree(choose, 1 + choose.number(4), archives, depth=3)
+
+
+def _tree(choose: Choices, most: int, sections: Sequence[Row], *, depth: int) -> Row:
+    tree: Row = {}
+    own = [key for section in sections for key in section if _may_be_required(key)][:256]
+    for _ in range(most):
+        key = choose.of(own) if own and choose.number(4) else choose.of(KEYS)
+        plain = key.partition("[")[0]
+        # No two keys may name the same list.
+        if plain in (other.partition("[")[0] for other in tree):
+            continue
+        below = [inner for section in sections for inner in _sections_in(section.get(plain))]
+        if depth and choose.number(5 if below else 3) >= 2:
+            tree[key] = _tree(choose, choose.number(4), below, depth=depth - 1)
+        else:
+            tree[key] = choose.of(LEAVES)
+    return tree
+
+
+def _may_be_required(key: str) -> bool:
+    return key not in ("", IN_PLACE) and not {"[", "]"} & set(key)
+
+
+def _sections_in(value: Any) -> list[Row]:
+    items = value if type(value) is list else [value]
+    return [item for item in items if type(item) is dict]
+
+
+_tree_bytes = st.binary(min_size=16, max_size=48)
+requireds = _tree_bytes.map(tree_of).map(parse)
+
+
+class Case(NamedTuple):
+    """What a property of the layouts is tried on."""
+
+    rows: list[Any]
+    """Archives, or None for an entry without one."""
+    sample: list[Row]
+    """Those of them that the schema is inferred from: none, some, all."""
+    required: Required
+
+
+def cases(rows: st.SearchStrategy[Any] = archives) -> st.SearchStrategy[Case]:
+    """Up to five rows, and what is required of them."""
+    return st.builds(_case, st.lists(st.tuples(rows, st.booleans()), max_size=5), _tree_bytes)
+
+
+def _case(drawn: list[tuple[Any, bool]], tree: bytes) -> Case:
+    rows = [row for row, _ in drawn]
+    sample = [row for row, is_sample in drawn if is_sample and row is not None]
+    return Case(rows, sample, parse(tree_of(tree, [row for row in rows if row is not None])))
