@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
 
+from . import paths
 from .errors import UserError
 from .schema import ENTRY_ID
 
@@ -33,10 +34,18 @@ class Units(dict[str, str]):
 
 
 def units_of(fields: pa.Schema) -> Units:
-    """The units in the metadata of Arrow fields."""
-    return Units(
-        {f.name: f.metadata[b"unit"].decode() for f in fields if f.metadata and b"unit" in f.metadata}
-    )
+    """The units in the metadata of Arrow fields; of what stands inside a nested column by its path, numbers left out."""
+    return Units(found for field in fields for found in _units(field.name, field))
+
+
+def _units(name: str, field: pa.Field) -> Iterator[tuple[str, str]]:
+    if field.metadata and b"unit" in field.metadata:
+        yield name, field.metadata[b"unit"].decode()
+    if pa.types.is_list(field.type):
+        yield from _units(name, field.type.value_field)
+    elif pa.types.is_struct(field.type):
+        for below in field.type:
+            yield from _units(f"{name}.{paths.escape(below.name)}", below)
 
 
 def check_backend(dtype_backend: str) -> None:
