@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venvs/peers
 
-.PHONY: demo test fuzz test-peers lint bench clean
+.PHONY: demo test fuzz test-peers lint bench bench-20m clean
 
 demo: $(VENV)/installed
 	$(BIN)/nomad-dask demo
@@ -27,6 +27,10 @@ lint: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/serve_speed.py
+
+# Plans 20 million ids and simulates their harvest with costs that it measures (5 minutes).
+bench-20m: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/harvest_20m.py
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("nomad-dask needs Python 3.11 or newer; this is %d.%d: make PYTHON=python3.11" % v[:2])'

@@ -1,0 +1,245 @@
+"""What a harvest of 20 million entries takes: planned for real, and simulated with measured costs.
+
+    python benchmarks/harvest_20m.py [--workers 4] [--rate 30] [--latency 0.1] [--readme]
+
+1. An embedded archive of 20 million ids, computed and not stored, is planned over a socket, as a user would.
+2. Short harvests of a few thousand entries by the real workers measure what we cost: CPU seconds for bytes, requests
+   and segments, memory, and bytes on disk.
+3. The same small harvest is simulated and done, with a limit and a latency, to see what the simulation is worth.
+4. The large one is simulated: the server's costs are arguments, by default those that the real one was seen to have.
+
+`--readme` puts the table between its two markers in README.md. Takes about five minutes.
+"""
+
+import argparse
+import statistics
+import time
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+from simulated.harvest import Costs, Harvest, Outcomes
+from simulated.measured import Run, Tree, embedded, harvested, measured, server, slowness
+from simulated.server import Installation
+
+from nomad_dask import ArchiveQuery
+from nomad_dask.clusters import Cluster
+from nomad_dask.pure.limits import Limits
+from nomad_dask.pure.segments import Plan
+from nomad_dask.sides.planner import Cut
+from nomad_dask.testing import serve
+from nomad_dask.testing.corpus import Corpus
+from nomad_dask.testing.generate import generate
+from nomad_dask.testing.serve import Served
+
+TREES = (
+    Tree("`results`", "mixed", {"results": "*"}),
+    Tree("`run`, `results`, large", "large", {"run": "*", "results": "*"}),
+    Tree("`run`, `results`, `workflow2`, mixed", "mixed", {"run": "*", "results": "*", "workflow2": "*"}),
+)
+BEGIN, END = "<!-- begin harvest-20m -->", "<!-- end harvest-20m -->"
+README = Path(__file__).resolve().parents[1] / "README.md"
+HOUR, DAY = 3_600, 86_400
+HEAVY = 0.024
+"""Seconds that the server needs for an entry of an upload of 100,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """All that is known of the harvest of one tree."""
+
+    tree: Tree
+    costs: Costs
+    run: Run
+    plan: Plan
+    planning: tuple[int, float]
+    """Requests, seconds."""
+    many: Outcomes
+    one: Outcomes
+    heavy: Outcomes
+    """Of a server that works on as many requests at once as it lets in; of one that does one after another; of the
+    first where all entries are of huge uploads."""
+
+
+def main() -> None:
+    options = arguments()
+    began = time.monotonic()
+    print("measuring", flush=True)
+    costs, run = measured(TREES[0])
+    tell(TREES[0], costs, run)
+    validate(TREES[0], costs)
+    known = [(TREES[0], costs, run)]
+    for tree in TREES[1:]:
+        known.append((tree, *measured(tree, costs.per_request)))
+        tell(*known[-1])
+    print("planning and simulating", flush=True)
+    with serve(generate(options.entries)) as url:
+        columns = [column(tree, costs, run, url, options) for tree, costs, run in known]
+        sizes = true_sizes(url.corpus, columns[0].plan)
+    print(f"true sizes of the {len(sizes)} segments of the first plan: {min(sizes)} to {max(sizes)}")
+    text = table(columns, options)
+    print(f"\n{text}\n\n{time.monotonic() - began:.0f} s in all")
+    if options.readme:
+        print(write(text))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--entries", type=int, default=20_000_000)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--rate", type=float, default=30.0, help="requests a second")
+    parser.add_argument("--concurrency", type=int, default=10)
+    parser.add_argument("--latency", type=float, default=0.1, help="seconds")
+    parser.add_argument("--entry-ms", type=float, default=1.5, help="the server's time for one archive")
+    parser.add_argument("--request-ms", type=float, default=50.0, help="and for a request")
+    parser.add_argument("--line-mb", type=float, default=100.0, help="MB of JSON a second")
+    parser.add_argument("--fault-rate", type=float, default=0.002)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--readme", action="store_true")
+    return parser.parse_args()
+
+
+def tell(tree: Tree, costs: Costs, run: Run) -> None:
+    print(
+        f"{tree.name}: {run.report.rows} entries of {statistics.mean(costs.entry_bytes) / 1e3:.1f} kB, "
+        f"{run.report.requests} requests, {run.cpu:.1f} s of CPU; for a MB {costs.per_byte * 1e9:.0f} ms "
+        f"(reading JSON: {costs.decoding * 1e9:.0f}), a request {costs.per_request * 1e3:.1f} ms, "
+        f"a segment {costs.per_segment * 1e3:.0f} ms; a worker has {run.base_bytes / 1e6:.0f} MB, "
+        f"at most {run.peak_bytes / 1e6:.0f}",
+        flush=True,
+    )
+
+
+def validate(tree: Tree, costs: Costs, n: int = 20_000) -> None:
+    """The same harvest for real and simulated: 20 requests a second, latency 0.1 s, one worker."""
+    limits = Limits(20.0, 10)
+    with server(n, tree.kind) as (url, faults), Cluster(workers=1).client() as cluster:
+        harvested(url, tree, cluster, part_rows=5_000, max_requests_per_second=None)
+        model = replace(embedded(tree, url), latency=0.1, most_per_second=20.0)
+        faults.send("latency=0.1; limit=20")
+        faults.recv()
+        for batch_size in (25, 100, None):
+            slow = slowness()
+            real = harvested(
+                url,
+                tree,
+                cluster,
+                part_rows=5_000,
+                batch_size=batch_size,
+                max_requests_per_second=limits.max_requests_per_second,
+                max_concurrency=limits.max_concurrency,
+            )
+            sizes = [real.report.rows // real.report.segments] * real.report.segments
+            slow = (slow + slowness()) / 2
+            known = costs.slower(slow, real.batch)
+            like = Harvest(sizes, known, model, limits, workers=1).run()
+            asked, requests = "automatic" if batch_size is None else batch_size, like.requests.total()
+            print(
+                f"{n} entries, batch size {asked}: simulated {like.seconds:.1f} s, {requests} requests; "
+                f"real {real.seconds:.1f} s, {real.report.requests} requests "
+                f"({like.seconds / real.seconds - 1:+.0%}, {requests / real.report.requests - 1:+.0%}); "
+                f"refused {like.refused} and {real.report.retries}; "
+                f"peak {like.peak_bytes / 1e6:.0f} and {real.peak_bytes / 1e6:.0f} MB; the machine {slow:.1f} times as slow",
+                flush=True,
+            )
+
+
+def column(tree: Tree, costs: Costs, run: Run, url: Served, options: argparse.Namespace) -> Column:
+    mean = statistics.mean(costs.entry_bytes)
+    before, began = len(url.log), time.monotonic()
+    query = ArchiveQuery(url=url, required=tree.required, results_max=None, progress=False)
+    plan = query.plan(npartitions=Cut().segments(options.entries, mean))
+    planning = len(url.log) - before, time.monotonic() - began
+    public = Installation(
+        latency=options.latency,
+        per_request=options.request_ms / 1e3,
+        per_entry=options.entry_ms / 1e3,
+        processes=options.concurrency,
+        most_at_once=options.concurrency,
+        most_per_second=options.rate,
+        bandwidth=options.line_mb * 1e6,
+        fault_rate=options.fault_rate,
+    )
+    limits = Limits(options.rate, options.concurrency)
+    sizes = random_sizes(plan, Random(options.seed))
+    how = {"workers": options.workers, "seed": options.seed}
+    many = Harvest(sizes, costs, public, limits, **how).run()
+    one = Harvest(sizes, costs, replace(public, processes=1), limits, **how).run()
+    heavy = Harvest(sizes, costs, replace(public, per_entry=HEAVY), limits, **how).run()
+    return Column(tree, costs, run, plan, planning, many, one, heavy)
+
+
+def random_sizes(plan: Plan, dice: Random) -> list[int]:
+    """What segments hold where the plan has estimates: ids are hashes, so chance is all that is added."""
+    return [max(0, round(dice.gauss(segment.size, segment.size**0.5))) for segment in plan]
+
+
+def true_sizes(corpus: Corpus, plan: Plan) -> list[int]:
+    """What segments really hold, counted in the corpus."""
+    found, ids = corpus.visible("visible", None), corpus.ids
+    ends = [bisect_right(found, s.upto, key=ids.__getitem__) for s in plan.segments[:-1]]
+    return [b - a for a, b in pairwise([0, *ends, len(found)])]
+
+
+def table(columns: list[Column], options: argparse.Namespace) -> str:
+    """What was found, as Markdown."""
+    n = options.entries
+    rows: list[tuple[str, list[str]]] = [
+        ("JSON an entry", [f"{statistics.mean(c.costs.entry_bytes) / 1e3:.0f} kB" for c in columns]),
+        ("planning", [f"{c.planning[0]} requests, {c.planning[1]:.1f} s" for c in columns]),
+        ("segments, parts, receipts", [f"{len(c.plan):,} of each" for c in columns]),
+        ("entries in a request (median)", [f"{statistics.median(c.many.batch_sizes):,.0f}" for c in columns]),
+        ("requests for archives", [f"{c.many.requests['archives']:,}" for c in columns]),
+        ("requests for lists", [f"{c.many.requests['listings']:,}" for c in columns]),
+        (f"tried again ({options.fault_rate:.1%} faults)", [f"{c.many.retries:,}" for c in columns]),
+        ("requests a second", [f"{c.many.requests.total() / c.many.seconds:.1f}" for c in columns]),
+        (
+            "our CPU, of the workers'",
+            [f"{c.many.cpu / c.many.seconds / options.workers:.0%}" for c in columns],
+        ),
+        ("**days**", [f"**{lasting(c.many)}**" for c in columns]),
+        ("days, one request after another in the server", [lasting(c.one) for c in columns]),
+        (f"days, {HEAVY * 1e3:g} ms an entry (uploads of 100,000)", [lasting(c.heavy) for c in columns]),
+        ("JSON received", [f"{c.many.n_bytes / 1e9:,.0f} GB" for c in columns]),
+        ("memory of a worker, at most", [f"{c.many.peak_bytes / 1e6:,.0f} MB" for c in columns]),
+        (
+            "dataset on disk",
+            [f"{on_disk(c) / 1e9:,.0f} GB in {2 * len(c.plan) + 2:,} files" for c in columns],
+        ),
+    ]
+    lines = [
+        f"{n / 1e6:g} million entries, {options.workers} workers of two threads, {options.rate:g} requests a second "
+        f"and {options.concurrency} at a time over all of them; the server needs {options.request_ms:g} ms a request and "
+        f"{options.entry_ms:g} ms an entry, the way to it {options.latency:g} s and {options.line_mb:g} MB of JSON a "
+        "second. Our own costs are measured; sizes are those of generated archives.",
+        "",
+        "| `required` | " + " | ".join(c.tree.name for c in columns) + " |",
+        "|---|" + "---:|" * len(columns),
+        *(f"| {name} | " + " | ".join(values) + " |" for name, values in rows),
+    ]
+    return "\n".join(lines)
+
+
+def lasting(outcomes: Outcomes) -> str:
+    return f"{outcomes.seconds / DAY:.2f} ({outcomes.seconds / HOUR:.1f} h)"
+
+
+def on_disk(c: Column) -> float:
+    return c.many.rows * c.run.disk_bytes + len(c.plan) * c.run.receipt_bytes
+
+
+def write(text: str) -> str:
+    """Put the table into README.md; what was done."""
+    readme = README.read_text()
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        return f"README.md has no lines {BEGIN} and {END}: nothing is written"
+    README.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+    return "written to README.md"
+
+
+if __name__ == "__main__":
+    main()
