@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/pytest -n auto
 
-# The properties of the layouts, 20,000 times each, on other archives every time (4 minutes on two cores).
+# The properties of the layouts, 20,000 times each, on other archives every time (5 minutes on two cores).
 fuzz: $(VENV)/installed-dev
 	$(BIN)/pytest -n auto -m fuzz --hypothesis-profile=fuzz --timeout=7200 tests/unit
 

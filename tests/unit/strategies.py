@@ -86,10 +86,34 @@ class Archives:
     scalars: Sequence[Any] = PLAIN * 4 + LARGE + ODD
     depth: int = 4
 
-    def archive(self, drawn: bytes) -> Row:
-        """The archive of some bytes."""
-        choose = Choices(drawn)
+    def rows(self, drawn: Sequence[bytes]) -> list[Row]:
+        """Archives, of which half are as the one before, but for a few things in them."""
+        rows: list[Row] = []
+        for choose in map(Choices, drawn):
+            is_new = not rows or not choose.number(2)
+            rows.append(self.archive(choose) if is_new else self._changed(choose, rows[-1]))
+        return rows
+
+    def archive(self, choose: Choices) -> Row:
+        """One archive."""
         return {self._name(choose): self._value(choose, self.depth) for _ in range(choose.number(6))}
+
+    def _changed(self, choose: Choices, archive: Row) -> Row:
+        for _ in range(choose.number(4)):
+            if archive:
+                key = choose.of([*archive])
+                archive = archive | {key: self._other(choose, archive[key], self.depth)}
+        return archive
+
+    def _other(self, choose: Choices, value: Any, depth: int) -> Any:
+        """The same value but for one thing in it, or another one."""
+        if not depth or not value or type(value) not in (dict, list) or not choose.number(3):
+            return self._value(choose, depth)
+        if type(value) is dict:
+            key = choose.of([*value])
+            return value | {key: self._other(choose, value[key], depth - 1)}
+        number = choose.number(len(value))
+        return [*value[:number], self._other(choose, value[number], depth - 1), *value[number + 1 :]]
 
     def _name(self, choose: Choices) -> str:
         return any_text(choose) if _is_free(choose) else choose.of(self.names)
@@ -128,20 +152,22 @@ class Archives:
         return value
 
 
-def archives_of(grammar: Archives) -> st.SearchStrategy[Row]:
-    """Archives that are read off bytes in this way."""
-    return st.binary(min_size=64, max_size=256).map(grammar.archive)
+_some_bytes = st.binary(min_size=64, max_size=256)
 
 
-archives = archives_of(Archives())
+def rows_of(grammar: Archives) -> st.SearchStrategy[list[Row]]:
+    """Up to five archives that are read off bytes in this way."""
+    return st.lists(_some_bytes, max_size=5).map(grammar.rows)
+
+
+many = rows_of(Archives())
 
 KEYS = USUAL * 2 + ("*", "*", "*", "a[-1]", "b[0:2]", "entry_id", "_more", "m_ref_archives", "🙂", "\\")
 LEAVES = ("*", "*", "*", "*", "include", "include-resolved", "exclude")
 
 
-def tree_of(drawn: bytes, archives: Sequence[Row] = ()) -> Any:
-    """The required tree of some bytes, up to four keys deep; three in four of its keys are the archives' own."""
-    choose = Choices(drawn)
+def tree_of(choose: Choices, archives: Sequence[Row] = ()) -> Any:
+    """A required tree up to four keys deep; three in four of its keys are the archives' own."""
     if not choose.number(8):
         return choose.of(("*", "include", "include-resolved", {}))
     return _tree(choose, 1 + choose.number(4), archives, depth=3)
@@ -173,26 +199,41 @@ def _sections_in(value: Any) -> list[Row]:
     return [item for item in items if type(item) is dict]
 
 
-_tree_bytes = st.binary(min_size=16, max_size=48)
-requireds = _tree_bytes.map(tree_of).map(parse)
+requireds = _some_bytes.map(Choices).map(tree_of).map(parse)
+some = st.integers(0, 2**5 - 1)
+
+
+def with_gaps(rows: list[Row], gaps: int) -> list[Row | None]:
+    """The rows, but for some that have no archive: those of the bits of a number."""
+    return [None if gaps >> number & 1 else row for number, row in enumerate(rows)]
+
+
+many_with_gaps = st.builds(with_gaps, many, some)
 
 
 class Case(NamedTuple):
     """What a property of the layouts is tried on."""
 
-    rows: list[Any]
-    """Archives, or None for an entry without one."""
+    rows: list[Row]
+    """Up to five archives."""
     sample: list[Row]
     """Those of them that the schema is inferred from: none, some, all."""
     required: Required
+    gaps: int
+    """In its bits, which rows are to be entries without archive."""
+    cuts: tuple[int, ...]
+    """Where to cut the rows into parts, from 0 to their number, sorted; some are twice there."""
 
 
-def cases(rows: st.SearchStrategy[Any] = archives) -> st.SearchStrategy[Case]:
-    """Up to five rows, and what is required of them."""
-    return st.builds(_case, st.lists(st.tuples(rows, st.booleans()), max_size=5), _tree_bytes)
+def _case(drawn: list[bytes]) -> Case:
+    rows = Archives().rows(drawn[1:])
+    choose = Choices(drawn[0])
+    sample = choose.number(32)
+    gaps = choose.number(32) & choose.number(32)
+    cuts = sorted(choose.number(len(rows) + 1) for _ in range(choose.number(4)))
+    chosen = [row for number, row in enumerate(rows) if sample >> number & 1]
+    return Case(rows, chosen, parse(tree_of(choose, rows)), gaps, tuple(cuts))
 
 
-def _case(drawn: list[tuple[Any, bool]], tree: bytes) -> Case:
-    rows = [row for row, _ in drawn]
-    sample = [row for row, is_sample in drawn if is_sample and row is not None]
-    return Case(rows, sample, parse(tree_of(tree, [row for row in rows if row is not None])))
+# One list of draws, all of one kind: where hypothesis shuffles unlike draws, those that do not fit become the simplest.
+cases = st.lists(_some_bytes, min_size=1, max_size=6).map(_case)

@@ -12,7 +12,7 @@ import pytest
 from checks import check_wide, wide_rows
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Row, archives, requireds
+from strategies import Row, many, many_with_gaps, requireds
 
 from nomad_dask.pure import flatten
 from nomad_dask.pure.errors import UnknownValueError, UserError
@@ -31,21 +31,21 @@ def table(schema: Schema, required: Required, rows: Iterable[Row | None]) -> pa.
     return wide.finish()
 
 
-@given(st.lists(archives, max_size=5), requireds)
+@given(many, requireds)
 def test_a_schema_holds_all_values_that_it_was_inferred_from(rows: list[Row], required: Required) -> None:
     schema = infer(rows, required)
     for _, more in wide_rows(table(schema, required, rows), schema):
         assert more.keys() <= RESERVED
 
 
-@given(st.lists(archives, max_size=5), requireds)
+@given(many, requireds)
 def test_without_a_schema_everything_goes_to_more(rows: list[Row], required: Required) -> None:
     found = table(Schema(), required, rows)
     assert found.column_names == ["entry_id", "upload_id", "_more"]
     check_wide(found, Schema(), required, rows)
 
 
-@given(st.lists(st.none() | archives, max_size=6), requireds, st.data())
+@given(many_with_gaps, requireds, st.data())
 def test_order_and_blocks_do_not_matter(
     rows: list[Row | None], required: Required, data: st.DataObject
 ) -> None:

@@ -1,6 +1,7 @@
 """Three layouts of one archive (SPEC 6): they hold all of it, they agree, and nobody need know which it is."""
 
 import pickle
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Any
 
@@ -9,8 +10,7 @@ import pyarrow as pa
 import pytest
 from checks import check_all, check_nested, check_tables, check_wide, n_aside, table_rows, wide_rows
 from hypothesis import given
-from hypothesis import strategies as st
-from strategies import Case, Row, archives, cases, fuzzed
+from strategies import Case, Row, cases, fuzzed, with_gaps
 
 from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.layouts import LAYOUTS, NESTED, TABLES, WIDE, Layout, empty, layout
@@ -23,11 +23,19 @@ every_layout = pytest.mark.parametrize("chosen", LAYOUTS.values(), ids=LAYOUTS)
 
 
 def build(
-    chosen: Layout, schema: Any, required: Required, rows: list[Row | None], start: int = 0
+    chosen: Layout,
+    schema: Any,
+    required: Required,
+    rows: list[Row | None],
+    start: int = 0,
+    *,
+    flushed_before: Collection[int] = (),
 ) -> dict[str, pa.Table]:
     """The tables of a builder that counted in `n_more` what is in their `_more`."""
     builder = chosen.builder(schema, required)
     for number, archive in enumerate(rows, start):
+        if number in flushed_before:
+            builder.flush()
         builder.append(f"entry{number}", "upload", archive)
     tables = chosen.tables(builder.finish())
     assert builder.n_more == n_aside(tables.values())
@@ -47,26 +55,26 @@ def in_one_table(tables: dict[str, pa.Table], schema: Any, n_rows: int) -> list[
 
 
 @fuzzed
-@given(cases())
+@given(cases)
 def test_the_archives_come_back_from_the_nested_layout(case: Case) -> None:
     """The same JSON as went in, whatever archives the schema was inferred from."""
-    rows, sample, required = case
+    rows, sample, required, *_ = case
     schema = NESTED.infer(sample, required)
     check_nested(build(NESTED, schema, required, [*rows])[""], schema, required, rows)
 
 
 @fuzzed
-@given(cases())
+@given(cases)
 def test_wide_and_tables_hold_every_required_leaf_once(case: Case) -> None:
     """In a column or, counted, in `_more`; a reference above a leaf once in each table of a path through it."""
-    rows, sample, required = case
+    rows, sample, required, *_ = case
     wide, tables = WIDE.infer(sample, required), TABLES.infer(sample, required)
     check_wide(build(WIDE, wide, required, [*rows])[""], wide, required, rows)
     check_tables(build(TABLES, tables, required, [*rows]), tables.by_path, required, rows)
 
 
 @fuzzed
-@given(cases())
+@given(cases)
 def test_the_layouts_agree(case: Case) -> None:
     """Of what `required_part` leaves, which all three have."""
     required = case.required
@@ -82,20 +90,25 @@ def test_the_layouts_agree(case: Case) -> None:
 
 
 @fuzzed
-@given(cases(st.none() | archives), st.lists(st.integers(0, 5), max_size=3))
-def test_any_partitioning_gives_the_same(case: Case, cuts: list[int]) -> None:
-    """Parts that are built alone, wherever cut, make the same table one after the other, in each layout."""
-    rows, sample, required = case
-    bounds = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
+@given(cases)
+def test_any_partitioning_gives_the_same(case: Case) -> None:
+    """Parts that are built alone, wherever cut, make the same table one after the other, in each layout.
+
+    So do the blocks of one builder, wherever it turns into Arrow what waits.
+    """
+    rows, required = with_gaps(case.rows, case.gaps), case.required
+    bounds = [0, *case.cuts, len(rows)]
     for chosen in LAYOUTS.values():
-        schema = chosen.infer(sample, required)
+        schema = chosen.infer(case.sample, required)
         whole = build(chosen, schema, required, rows)
         parts = [build(chosen, schema, required, rows[start:end], start) for start, end in pairwise(bounds)]
+        in_blocks = build(chosen, schema, required, rows, flushed_before=bounds)
         assert [*whole] == [*empty(chosen, schema)]
         for key, table in whole.items():
             joined = pa.concat_tables([part[key] for part in parts])
             assert joined.schema.equals(empty(chosen, schema)[key].schema, check_metadata=True)
             assert joined.equals(table, check_metadata=True)
+            assert in_blocks[key].equals(table, check_metadata=True)
 
 
 @every_layout

@@ -12,7 +12,7 @@ import pytest
 from checks import check_back, check_nested
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Row, archives, requireds
+from strategies import Row, many, many_with_gaps, requireds
 
 from nomad_dask.pure import nested, types
 from nomad_dask.pure.errors import UnknownValueError, UserError
@@ -30,7 +30,7 @@ def build(schema: NestedSchema, required: Required, rows: Iterable[Row | None]) 
     return builder.finish()
 
 
-@given(st.lists(st.none() | archives, max_size=6), requireds, st.data())
+@given(many_with_gaps, requireds, st.data())
 def test_order_and_blocks_do_not_matter(
     rows: list[Row | None], required: Required, data: st.DataObject
 ) -> None:
@@ -53,7 +53,7 @@ def big(value: Any) -> bool:
     return abs(value) > 2**53 if type(value) is int else type(value) is list and any(map(big, value))
 
 
-@given(st.lists(archives, max_size=5))
+@given(many)
 def test_a_schema_holds_all_that_it_was_inferred_from(rows: list[Row]) -> None:
     """But nulls in sections, and integers that no float holds."""
     for more in build(infer_nested(rows, WHOLE), WHOLE, rows)["_more"].to_pylist():

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Archives, Row, archives_of, requireds
+from strategies import Archives, Row, requireds, rows_of
 
 from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.layouts import NESTED, TABLES, WIDE
@@ -20,7 +20,7 @@ from nomad_dask.pure.sections import Definitions
 
 WHOLE = parse("*")
 REFERENCES = ("#/a", "#/b", "/a/b", "/a/0", "#/b/0/a", "../upload/archive/E#/a")
-archives = archives_of(
+many = rows_of(
     Archives(
         ("a", "b", "c.d", "0", "é", "e[0]", "*", "resolve-inplace", ""), (None, 1, 2, "x", *REFERENCES * 2)
     )
@@ -32,7 +32,7 @@ def answers(archive: Row, required: Required) -> Row:
     return dict(leaves(resolve(archive, required), required))
 
 
-@given(st.lists(archives, max_size=4), requireds, st.data())
+@given(many, requireds, st.data())
 def test_columns_keep_their_values(rows: list[Row], required: Required, data: st.DataObject) -> None:
     found = [answers(row, required) for row in rows]
     schema = infer([resolve(row, required) for row in rows], required)
@@ -44,7 +44,7 @@ def test_columns_keep_their_values(rows: list[Row], required: Required, data: st
             assert part.get(column) == whole.get(column), (column, narrower.tree)
 
 
-@given(st.lists(archives, max_size=4), requireds)
+@given(many, requireds)
 def test_all_columns_ask_for_all_that_they_need(rows: list[Row], required: Required) -> None:
     schema = infer([resolve(row, required) for row in rows], required)
     narrower = narrow(required, schema.names, schema)

@@ -11,7 +11,7 @@ import pytest
 from checks import check_tables
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import Row, archives, requireds
+from strategies import Row, many, many_with_gaps, requireds
 
 from nomad_dask.pure import flatten, types
 from nomad_dask.pure.errors import UnknownValueError
@@ -31,7 +31,7 @@ def build(
     return tables.finish()
 
 
-@given(st.lists(archives, max_size=5), requireds)
+@given(many, requireds)
 def test_a_schema_holds_all_that_it_was_inferred_from(rows: list[Row], required: Required) -> None:
     """Every list made only of dicts on the way is crossed, and `_more` has only keys of the table's own names."""
     schemas = infer_tables(rows, required)
@@ -43,7 +43,7 @@ def test_a_schema_holds_all_that_it_was_inferred_from(rows: list[Row], required:
         ).aggregate([]).num_rows == len(table), "the index names each row"
 
 
-@given(st.lists(st.none() | archives, max_size=6), requireds, st.data())
+@given(many_with_gaps, requireds, st.data())
 def test_order_and_blocks_do_not_matter(
     rows: list[Row | None], required: Required, data: st.DataObject
 ) -> None:
