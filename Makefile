@@ -28,7 +28,7 @@ lint: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/serve_speed.py
 
-# Plans 20 million ids and simulates their harvest with costs that it measures (5 minutes).
+# Plans 20 million ids and simulates their harvest with costs that it measures (6 minutes).
 bench-20m: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/harvest_20m.py
 

@@ -53,7 +53,7 @@ class Run:
     """Seconds of the workers."""
     base_bytes: float
     peak_bytes: float
-    """Resident memory of the worker: before, and at its most."""
+    """Resident memory of the largest worker: before, and at its most."""
     row_bytes: float
     disk_bytes: float
     """Of each row: in memory as Arrow, and on disk."""
@@ -84,21 +84,27 @@ def _be_the_server(pipe: Connection, n_entries: int, kind: Any) -> None:
             pipe.send(None)
 
 
+def ask_for(faults: Connection, script: str) -> None:
+    """Another fault script for a server, from the next request on."""
+    faults.send(script)
+    faults.recv()
+
+
 def harvested(url: str, tree: Tree, cluster: Any, *, part_rows: int, **options: Any) -> Run:
-    """A real harvest of all that the server has, into a folder that is thrown away, on a cluster of one worker."""
-    [pid] = cluster.run(os.getpid).values()
-    worker, told = psutil.Process(pid), list[tuple[float, float]]()
+    """A real harvest of all that the server has, into a folder that is thrown away."""
+    workers = [psutil.Process(pid) for pid in cluster.run(os.getpid).values()]
+    told = list[tuple[float, float]]()
 
     def progress(report: Report) -> None:
-        told.append((time.monotonic(), sum(worker.cpu_times()[:2])))
+        told.append((time.monotonic(), sum(sum(worker.cpu_times()[:2]) for worker in workers)))
 
-    base = worker.memory_info().rss
-    with suppress(OSError):
-        _forget_the_peak(pid)
+    base = max(worker.memory_info().rss for worker in workers)
+    for worker in workers:
+        _forget_the_peak(worker.pid)
     with tempfile.TemporaryDirectory() as folder:
         query = ArchiveQuery(url=url, required=tree.required, results_max=None, progress=False, **options)
         report = query.to_parquet(f"{folder}/x", partition_size=part_rows, client=cluster, progress=progress)
-        peak = _peak(pid) or base
+        peak = max(_peak(worker.pid) or base for worker in workers)
         (began, cpu), (ended, cpu_after) = told[0], told[-1]
         parts = _files(f"{folder}/x/data")
         table = pq.read_table(parts[0])
@@ -121,7 +127,7 @@ def _files(folder: str) -> list[str]:
 
 
 def _forget_the_peak(pid: int) -> None:
-    with open(f"/proc/{pid}/clear_refs", "w") as file:
+    with suppress(OSError), open(f"/proc/{pid}/clear_refs", "w") as file:
         file.write("5")
 
 
@@ -136,7 +142,7 @@ def measured(tree: Tree, per_request: float | None = None, parts: int = 2) -> tu
     """The costs of a tree, by harvests that differ in segments and, where that cost is not given, in requests.
 
     The first has parts as large as a plan would make them, and is given back too; another one cuts the same entries
-    into more parts, another one asks for a few at a time. The differences in CPU time are those of segments and of
+    into more parts, another one asks for four entries at a time. The differences in CPU time are those of segments and of
     requests, the rest that of bytes.
     """
     sizes = entry_bytes(tree)
@@ -147,7 +153,7 @@ def measured(tree: Tree, per_request: float | None = None, parts: int = 2) -> tu
         run = partial(harvested, url, tree, cluster, max_requests_per_second=None)
         first = run(part_rows=rows)  # the server renders its templates, and the worker grows
         plain, cutting = least(run, part_rows=rows), least(run, part_rows=rows // 8)
-        asking = least(run, part_rows=rows, batch_size=16) if per_request is None else None
+        asking = least(run, part_rows=rows, batch_size=4) if per_request is None else None
         found = ask(url, "entries/archive/query", tree.required, min(parts * rows, 200))
     if asking is not None:
         per_request = max(0.0, asking.cpu - plain.cpu) / (asking.report.requests - plain.report.requests)
