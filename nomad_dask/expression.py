@@ -19,6 +19,7 @@ from dask.dataframe.dask_expr._expr import Blockwise, Expr, Index, PartitionsFil
 from dask.dataframe.dask_expr._reductions import Len
 from dask.dataframe.dask_expr.io.io import BlockwiseIO
 
+from .limiter import within_limits
 from .logins import lend_to_default
 from .pure.segments import ALPHABET, Plan, Segment
 from .sides.definitions import known_definitions
@@ -144,7 +145,7 @@ class Read(PartitionsFiltered, BlockwiseIO):
     def _filtered_task(self, name: Any, index: int) -> Task:
         shared = TaskRef((self.operand("shared")._name, 0))
         segment = self.operand("plan").segments[index]
-        return Task(name, self.operand("function"), shared, segment, _data_producer=True)
+        return Task(name, within_limits, self.operand("function"), shared, segment, _data_producer=True)
 
 
 class Part(Blockwise):

@@ -33,12 +33,13 @@ def partitions(reading: Reading, plan: Plan) -> list[Delayed]:
     from dask import delayed
     from dask.base import tokenize
 
+    from .limiter import within_limits
     from .logins import lend_to_default
 
     lend_to_default(reading.job.server)
     shared = delayed(reading, name=f"job-{tokenize(reading)}", traverse=False)
-    read = delayed(read_any, pure=True)
-    return [read(shared, segment) for segment in plan.segments]
+    read = delayed(within_limits, pure=True)
+    return [read(read_any, shared, segment) for segment in plan.segments]
 
 
 def lazy_frames(reading: Reading, plan: Plan) -> LazyFrames:
