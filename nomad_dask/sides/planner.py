@@ -36,6 +36,8 @@ MOST_PROBES = 128
 """Ranges counted at the most, however skewed the archive is."""
 _WORTH_HALVING = LARGEST_PAGE // 10
 """Entries of a range that make it worth a probe; fewer are left as they are."""
+ONE_PAGE = LARGEST_PAGE * 19 // 20
+"""Entries in a segment that is listed by one page also where it came out larger than planned."""
 PART_BYTES = 64e6
 """A partition aims at so many bytes of JSON where the user names no size: well inside a worker's memory."""
 SAMPLE = 256
@@ -70,8 +72,8 @@ class Cut:
             return min(self.npartitions, max(1, total))
         size = self.partition_size
         if size is None:
-            by_bytes = PART_BYTES / bytes_per_entry if bytes_per_entry else LARGEST_PAGE
-            size = int(max(1, min(by_bytes, LARGEST_PAGE, max(100, total / 16))))
+            by_bytes = PART_BYTES / bytes_per_entry if bytes_per_entry else ONE_PAGE
+            size = int(max(1, min(by_bytes, ONE_PAGE, max(100, total / 16))))
         return max(1, -(-total // size))
 
 
