@@ -15,7 +15,9 @@ def shown(notebook):
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            found.append(output.get("text") or (sorted(data) if "image/png" in data else data.get("text/plain")))
+            found.append(
+                output.get("text") or (sorted(data) if "image/png" in data else data.get("text/plain"))
+            )
     return found
 
 
