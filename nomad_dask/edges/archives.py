@@ -51,10 +51,16 @@ class Delivery:
 
 
 async def archives(
-    client: Client, question: Question, refs: Iterable[Ref], size: BatchSize, in_flight: int, sizes: list[int]
+    client: Client,
+    question: Question,
+    refs: Iterable[Ref],
+    size: BatchSize,
+    in_flight: int | None,
+    sizes: list[int],
 ) -> AsyncGenerator[Delivery, None]:
     """The archives of listed entries, batch by batch, in the order of the list, `in_flight` requests at a time.
 
+    `in_flight` None: as many as this process's part of the limits, and one that waits its turn, at every moment anew.
     Entries that do not come are asked for once more, by themselves, after the rest. `sizes` is filled with the
     batch sizes used. A consumer that pauses holds back new requests.
     """
@@ -62,7 +68,7 @@ async def archives(
     window: deque[asyncio.Task[Delivery]] = deque()
     try:
         while todo or window:
-            while todo and len(window) < in_flight:
+            while todo and len(window) < (in_flight or client.in_flight + 1):
                 batch = [todo.popleft() for _ in range(min(size.size, len(todo)))]
                 sizes.append(len(batch))
                 window.append(asyncio.create_task(_batch(client, question, batch)))

@@ -84,7 +84,7 @@ def read_entries(job: Job, refs: Sequence[Ref], segment: Segment, number: int = 
 
 
 def _download(client: Client, job: Job, refs: Sequence[Ref], sizes: list[int]) -> AsyncIterator[Delivery]:
-    return archives(client, job.asked, refs, job.batch, job.server.limits.max_concurrency, sizes)
+    return archives(client, job.asked, refs, job.batch, None, sizes)
 
 
 def _build(

@@ -268,3 +268,21 @@ def test_integers_of_any_size_stay_whole(client_of):
         "x": 0.00012345678901234567,
         "n": 123456789012345678901,
     }
+
+
+def test_a_process_has_no_more_batches_at_once_than_its_part_of_the_limits(
+    served, client_of, question, monkeypatch
+):
+    """SPEC 5: where the limits are shared by many, memory for batches is too; one more waits its turn."""
+    client, sizes = client_of(served), []
+    refs, _ = run(list_page(client, question, Segment(), 300))
+    monkeypatch.setattr(type(client), "in_flight", 2)
+    batches = archives(client, question, refs, BatchSize(10, fixed=True), None, sizes)
+
+    async def first():
+        await anext(batches)
+        asked = len(sizes)
+        await batches.aclose()
+        return asked
+
+    assert run(first()) == 3
