@@ -76,7 +76,7 @@ def test_a_servers_limit_is_used_and_kept_to(four, tmp_path, rate, refused):
 
 
 def test_a_killed_worker_leaves_its_part_to_the_others(four, tmp_path):
-    """At 0.2 s a request 10 at once are 50 a second, and are again soon after a worker is killed with its permits."""
+    """Never more than 10 at once, and again 10 soon after a worker is killed with its permits."""
     pids, killed = four.run(os.getpid), []
 
     def kill():
@@ -92,6 +92,5 @@ def test_a_killed_worker_leaves_its_part_to_the_others(four, tmp_path):
         n for at, n in seen.came if not killed[0] < at < killed[0] + 1
     ]  # the dead one's are still answered
     assert max(calm) == 10
-    begin, end = killed[0] + 2, min(killed[0] + 8, seen.answered[-1][0] - 0.5)
-    assert end - begin > 3
-    assert sum(begin <= at < end for at, _ in seen.answered) / (end - begin) >= 0.88 * 50
+    again = [n for at, n in seen.came if killed[0] + 2 < at]
+    assert sum(n >= 9 for n in again) > len(again) / 4, "its permits are lost"
