@@ -38,6 +38,7 @@ from ..pure.words import decoded, server_words
 from .auth import Login, Tokens, check_safe, secrets_of
 from .gate import Gate, Key
 from .loop import process
+from .quiet import collector_paused
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +245,8 @@ class Client:
                     place = moved.partition("?")[0] if moved else ""
                     words = f"moved to {place}; use that url" if moved else server_words(body)
                     return Status(response.status, after), words, None
-                data = decoded(body)
+                with collector_paused():
+                    data = decoded(body)
                 if not expected(data):
                     raise ValueError(f"an answer of another shape: {server_words(body)}")
                 return Answer(data, len(body), time.monotonic() - began)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from ..edges.archives import Delivery, archives, documents
 from ..edges.loop import iterate
 from ..edges.pages import listing
+from ..edges.quiet import collector_paused
 from ..edges.store import Store
 from ..edges.transport import Client, Server
 from ..pure.errors import DatasetError
@@ -102,8 +103,9 @@ def _build(
     failures: list[Failure] = []
     for delivery in iterate(deliveries):
         each = delivery.n_bytes // max(1, len(delivery.archives))
-        for ref, archive in delivery.archives:
-            builder.append(ref.entry_id, ref.upload_id, archive, n_bytes=each)
+        with collector_paused():
+            for ref, archive in delivery.archives:
+                builder.append(ref.entry_id, ref.upload_id, archive, n_bytes=each)
         for ref in delivery.missing:
             builder.append(ref.entry_id, ref.upload_id, None)
         delivered += [ref.entry_id for ref, _ in delivery.archives]

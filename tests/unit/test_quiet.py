@@ -1,0 +1,44 @@
+"""The garbage collector's pause: counted over threads, and never left behind."""
+
+import gc
+import threading
+
+import pytest
+
+from nomad_dask.edges.quiet import collector_paused
+
+
+def test_it_goes_on_after_the_last_of_several_threads():
+    assert gc.isenabled()
+    inside, leave = threading.Event(), threading.Event()
+
+    def other():
+        with collector_paused():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    with collector_paused():
+        thread.start()
+        inside.wait(10)
+        assert not gc.isenabled()
+    assert not gc.isenabled()
+    leave.set()
+    thread.join()
+    assert gc.isenabled()
+
+
+def test_an_error_does_not_leave_it_paused():
+    with pytest.raises(ValueError), collector_paused():
+        raise ValueError
+    assert gc.isenabled()
+
+
+def test_one_that_was_off_stays_off():
+    gc.disable()
+    try:
+        with collector_paused():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
