@@ -24,7 +24,7 @@ from .pure.errors import ServerError, StorageError, UnfinishedError, Unreachable
 from .pure.manifest import Manifest
 from .pure.report import Receipt, Report
 from .pure.segments import Plan
-from .sides.worker import Task, write_segment
+from .sides.worker import Task
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -53,6 +53,21 @@ def harvest(
     first = Task(store, manifest.id, server, 0)
     tasks = [replace(first, number=n) for n in range(len(manifest.plan)) if n not in receipts]
     tasks += [replace(first, number=n, retry_failures=True) for n in again]
+    carry_out(store, manifest, server, tasks, receipts, cluster=cluster, progress=progress)
+    return Report.of(manifest.plan, receipts.values(), manifest.last_run)
+
+
+def carry_out(
+    store: Store,
+    manifest: Manifest,
+    server: Server,
+    tasks: Sequence[Task],
+    receipts: dict[int, Receipt],
+    *,
+    cluster: Cluster | Client | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Run tasks of a dataset, and bring `receipts` and `failures.parquet` up to date; then all parts must stand."""
     if tasks:
         store.open_for_writing(manifest)
         try:
@@ -65,7 +80,6 @@ def harvest(
             raise
         store.write_failures(receipts.values())
     _prove(store, receipts, manifest.plan)
-    return Report.of(manifest.plan, receipts.values())
 
 
 def _prove(store: Store, receipts: dict[int, Receipt], plan: Plan) -> None:
@@ -132,7 +146,7 @@ def _in_flight(
     def submit(n: int) -> None:
         for task in islice(waiting, n):
             key = f"segment-{task.number:05d}-{uuid.uuid4().hex}"
-            running[key] = task, client.submit(within_limits, write_segment, task, key=key, pure=False)
+            running[key] = task, client.submit(within_limits, type(task).write, task, key=key, pure=False)
             finished.add(running[key][1])
 
     try:

@@ -5,7 +5,7 @@
     harvest/
       data/part-00000.parquet ...   one part per segment, and nothing else; of tables one in each table's own folder,
                                     data/run.calculation/part-00000.parquet
-      manifest.json                 what was asked, the plan, the schema: written first, never changed
+      manifest.json                 what was asked, the plan, the schema: written first; updates add to its history
       segments/00000.json ...       one receipt per finished segment: written after its part
       failures.parquet              entries that failed or have no archive; written at the end of a run
 
@@ -84,6 +84,11 @@ class Store:
             elif not fs.exists(f"{root}/manifest.json"):
                 fs.pipe_file(f"{root}/manifest.json", content)
         return self.manifest() or manifest
+
+    def rewrite(self, manifest: Manifest) -> None:
+        """Put a manifest with a longer history in the place of the one that stands."""
+        tree = {"format": FORMAT} | manifest.to_json()
+        self._write("manifest.json", orjson.dumps(tree, option=orjson.OPT_INDENT_2))
 
     def open_for_writing(self, manifest: Manifest) -> None:
         """Make sure of the folders of a dataset that is to go on: a copy may have come without the empty ones."""

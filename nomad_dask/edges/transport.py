@@ -81,6 +81,8 @@ class Answer:
     """Of the body, uncompressed."""
     seconds: float
     """From sending to the last byte of the try that succeeded."""
+    date: str = ""
+    """When, by the server's clock (its header `Date`)."""
 
 
 TOKEN = "auth/token"
@@ -249,7 +251,8 @@ class Client:
                     data = decoded(body)
                 if not expected(data):
                     raise ValueError(f"an answer of another shape: {server_words(body)}")
-                return Answer(data, len(body), time.monotonic() - began)
+                took = time.monotonic() - began
+                return Answer(data, len(body), took, response.headers.get("Date", ""))
         except Exception as error:
             outcome = _outcome(error)
             self.tally.statuses[outcome.kind] += 1

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from .errors import DatasetError, UserError
 from .flatten import OnNew
+from .history import Run
 from .include import parse_include
 from .layouts import AnySchema, Layout, layout
 from .limits import BatchSize
@@ -61,7 +62,8 @@ def identity(
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a dataset holds and how it was planned; written before any data and never changed."""
+    """What a dataset holds and how it was planned; written before any data. Updates add to its history and change
+    nothing else."""
 
     id: str
     url: str
@@ -78,6 +80,14 @@ class Manifest:
     """The batch size to begin with."""
     versions: tuple[tuple[str, str], ...] = ()
     created: str = ""
+    """When it was planned, by the server's clock."""
+    history: tuple[Run, ...] = ()
+    """Its updates, in their order."""
+
+    @property
+    def last_run(self) -> Run | None:
+        """The last update, finished or not."""
+        return self.history[-1] if self.history else None
 
     def identity(self) -> dict[str, Any]:
         """What makes two jobs the same."""
@@ -105,6 +115,7 @@ class Manifest:
                 "batch": {"size": self.batch.size, "fixed": self.batch.fixed, "ceiling": self.batch.ceiling},
                 "created": self.created,
                 "versions": dict(self.versions),
+                "history": [run.to_json() for run in self.history],
                 "schema": self.layout.schema_to_json(self.schema),
                 "plan": self.plan.to_json(),
             }
@@ -130,4 +141,5 @@ class Manifest:
             BatchSize(**tree["batch"]),
             tuple(tree["versions"].items()),
             tree["created"],
+            tuple(Run.from_json(run) for run in tree.get("history", ())),
         )

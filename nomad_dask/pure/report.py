@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
+from .history import Run
 from .segments import Plan
 
 
@@ -60,15 +61,30 @@ class Receipt:
     parts: dict[str, int] = field(default_factory=dict)
     """The part's files below `data/`, with their sizes: a file of another size is not the one that was written."""
 
+    bare: tuple[str, ...] = ()
+    """Entries with an archive and without a row: in the layout tables, where no table has anything of them."""
+    run: int = 0
+    """The update that wrote it (`history.Run`); 0: the harvest."""
+    added: int = 0
+    changed: int = 0
+    pruned: int = 0
+    """What updates did since the last one that was finished, as in `history.Run`."""
+    planned: int | None = None
+    """How many entries there should be, where an update moved that from the plan's number."""
+    seen: dict[str, str] = field(default_factory=dict)
+    """Times of entries that an update read, by id, as long as the next one may list them again."""
+
+    @property
+    def listed(self) -> int:
+        """Entries that the server listed: delivered or failed."""
+        return self.rows + len(self.failures)
+
     def stands(self, sizes: Mapping[str, int]) -> bool:
         """Whether the part's files are there as they were written, going by the sizes of what is there."""
         return all(sizes.get(name) == size for name, size in self.parts.items())
 
     def joined(self, later: Receipt) -> Receipt:
         """This receipt after a later try of its failed entries: rows and costs are those of both."""
-        statuses = {
-            k: self.statuses.get(k, 0) + later.statuses.get(k, 0) for k in {*self.statuses, *later.statuses}
-        }
         return replace(
             self,
             rows=self.rows + later.rows,
@@ -76,15 +92,25 @@ class Receipt:
             last=max(filter(None, (self.last, later.last)), default=None),
             missing=tuple(sorted({*self.missing, *later.missing})),
             failures=later.failures,
+            bare=tuple(sorted({*self.bare, *later.bare})),
             n_more=self.n_more + later.n_more,
-            n_bytes=self.n_bytes + later.n_bytes,
-            seconds=round(self.seconds + later.seconds, 3),
-            requests=self.requests + later.requests,
-            retries=self.retries + later.retries,
-            statuses=statuses,
-            batch_sizes=self.batch_sizes + later.batch_sizes,
+            **self.costs(later),
             finished=later.finished,
         )
+
+    def costs(self, later: Receipt) -> dict[str, Any]:
+        """What this try and a later one took together."""
+        statuses = {
+            k: self.statuses.get(k, 0) + later.statuses.get(k, 0) for k in {*self.statuses, *later.statuses}
+        }
+        return {
+            "n_bytes": self.n_bytes + later.n_bytes,
+            "seconds": round(self.seconds + later.seconds, 3),
+            "requests": self.requests + later.requests,
+            "retries": self.retries + later.retries,
+            "statuses": statuses,
+            "batch_sizes": self.batch_sizes + later.batch_sizes,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """The receipt as plain JSON; `Receipt.from_json` gives it back."""
@@ -102,6 +128,7 @@ class Receipt:
                 "missing": tuple(Ref(*m) for m in tree["missing"]),
                 "failures": tuple(Failure(**f) for f in tree["failures"]),
                 "batch_sizes": tuple(tree["batch_sizes"]),
+                "bare": tuple(tree.get("bare", ())),
             }
         )
 
@@ -132,11 +159,18 @@ class Report:
     retries: int = 0
     seconds: float = 0.0
     """Of this run, by the clock; 0 where none is running."""
+    update: Run | None = None
+    """The last update of the dataset, if there was one."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the last update was not finished."""
+        return self.update is not None and not self.update.finished
 
     @property
     def complete(self) -> bool:
-        """Whether every segment is done, and no entry failed or is short of an exact plan."""
-        return self.done == self.segments and not self.failed and not self.short
+        """Whether every segment is done, no update was stopped, and no entry failed or is short of an exact plan."""
+        return self.done == self.segments and not self.stopped and not self.failed and not self.short
 
     @property
     def entries(self) -> int:
@@ -145,10 +179,11 @@ class Report:
 
     def plus(self, receipt: Receipt, planned: int | None = None) -> Report:
         """The report with one more receipt; `planned`: how many entries its segment holds, where that is exact."""
-        listed = receipt.rows + len(receipt.failures)
+        due = planned if receipt.planned is None else receipt.planned
         return replace(
             self,
-            short=self.short + max(0, (planned or 0) - listed),
+            total=self.total + ((due or 0) - (planned or 0)),
+            short=self.short + max(0, (due or 0) - receipt.listed),
             done=self.done + 1,
             rows=self.rows + receipt.rows,
             missing=self.missing + len(receipt.missing),
@@ -160,9 +195,9 @@ class Report:
         )
 
     @classmethod
-    def of(cls, plan: Plan, receipts: Iterable[Receipt]) -> Report:
-        """The report of a plan and the receipts so far."""
-        report = cls(len(plan), plan.total)
+    def of(cls, plan: Plan, receipts: Iterable[Receipt], update: Run | None = None) -> Report:
+        """The report of a plan, the receipts so far, and the last update."""
+        report = cls(len(plan), plan.total, update=update)
         for receipt in receipts:
             report = report.plus(receipt, plan.exact_size(receipt.segment))
         return report

@@ -200,6 +200,10 @@ class Plan:
         """Dask hashes a plan at every step of a computation: as one text it is done at once."""
         return "plan", orjson.dumps(self.to_json())
 
+    def holding(self, entry_id: str) -> int:
+        """The number of the segment that an id falls in; it must be within the plan's bounds."""
+        return bisect_left(self.segments, entry_id, hi=len(self) - 1, key=lambda segment: segment.upto)
+
     def exact_size(self, number: int) -> int | None:
         """How many entries a segment holds, where that was counted; None where it is an estimate."""
         return self.segments[number].size if self.exact else None

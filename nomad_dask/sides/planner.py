@@ -11,12 +11,11 @@ import itertools
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 from ..edges.archives import archives
-from ..edges.pages import LARGEST_PAGE, count, list_page, listing
+from ..edges.pages import LARGEST_PAGE, count, list_page, listing, server_time
 from ..edges.transport import Client
 from ..pure.errors import UserError
 from ..pure.flatten import OnNew
@@ -225,6 +224,11 @@ async def prepare(
     return plan, sample
 
 
+def versions() -> tuple[tuple[str, str], ...]:
+    """Of the packages that make a dataset."""
+    return tuple((name, version(name)) for name in ("nomad-dask", "dask", "pyarrow"))
+
+
 async def make_manifest(
     client: Client,
     question: Question,
@@ -236,6 +240,7 @@ async def make_manifest(
     given: GivenTypes | None = None,
 ) -> Manifest:
     """The manifest of a new dataset: the prepared plan and schema, under an id of its own."""
+    created = await server_time(client)
     plan, sample = await prepare(client, question, cut, chosen, given)
     return Manifest(
         id=uuid.uuid4().hex,
@@ -249,6 +254,6 @@ async def make_manifest(
         schema=sample.schema,
         on_new=on_new,
         batch=sample.batch_size(question, batch_size),
-        versions=tuple((name, version(name)) for name in ("nomad-dask", "dask", "pyarrow")),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=versions(),
+        created=created,
     )

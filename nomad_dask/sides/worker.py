@@ -21,7 +21,7 @@ from ..edges.store import Store
 from ..edges.transport import Client, Server
 from ..pure.errors import DatasetError
 from ..pure.flatten import OnNew
-from ..pure.layouts import WIDE, AnySchema, Layout
+from ..pure.layouts import ONLY, WIDE, AnySchema, Layout
 from ..pure.limits import BatchSize
 from ..pure.manifest import Manifest, Question
 from ..pure.report import Failure, Receipt, Ref, span
@@ -120,6 +120,7 @@ def _build(
         **span(sorted([*delivered, *(ref.entry_id for ref in missing)])),
         missing=tuple(sorted(missing)),
         failures=tuple(sorted(failures)),
+        bare=() if ONLY in tables else tuple(sorted({*delivered} - ids_in(tables))),
         n_more=builder.n_more,
         n_bytes=tally.n_bytes,
         seconds=round(time.monotonic() - began, 3),
@@ -129,6 +130,11 @@ def _build(
         batch_sizes=tuple(sizes),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def ids_in(tables: Tables) -> set[str]:
+    """The ids of the entries that have a row in any of the tables."""
+    return {entry_id for table in tables.values() for entry_id in table.column(ENTRY_ID).unique().to_pylist()}
 
 
 def in_order(table: pa.Table) -> pa.Table:
@@ -150,19 +156,28 @@ class Task:
     number: int
     retry_failures: bool = False
 
+    def write(self) -> Receipt:
+        """Do it; the receipt of the segment."""
+        return write_segment(self)
+
 
 def write_segment(task: Task) -> Receipt:
     """Read one segment of a dataset's plan, write its part, then its receipt, which is also returned.
 
     With `retry_failures` only the entries that failed before are asked for, and join the part.
     """
-    manifest = _manifest(task.store, task.manifest)
+    manifest = stored_manifest(task.store, task.manifest)
     segment = manifest.plan.segments[task.number]
     job = job_of(manifest, task.server)
     if task.retry_failures:
         tables, receipt = _retried(task, job, segment)
     else:
         tables, receipt = read_segment(job, segment, task.number)
+    return write_tables(task, job, tables, receipt)
+
+
+def write_tables(task: Task, job: Job, tables: Tables, receipt: Receipt) -> Receipt:
+    """Write the tables of a task's segment as its part, then the receipt, which is returned."""
     folders = job.layout.folders(job.schema)
     by_folder = {folders[key]: table for key, table in tables.items()}
     return task.store.write_part(by_folder, replace(receipt, dataset=task.manifest))
@@ -196,8 +211,8 @@ def _retried(task: Task, job: Job, segment: Segment) -> tuple[Tables, Receipt]:
 
 
 @lru_cache(maxsize=4)
-def _manifest(store: Store, identity: str) -> Manifest:
-    """A dataset's manifest, read once in each process: under one id it never changes."""
+def stored_manifest(store: Store, identity: str) -> Manifest:
+    """A dataset's manifest, read once in each process: under one id only its history changes."""
     manifest = store.manifest()
     if manifest is None or manifest.id != identity:
         raise DatasetError(
