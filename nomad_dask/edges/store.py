@@ -9,28 +9,26 @@
       segments/00000.json ...       one receipt per finished segment: written after its part
       failures.parquet              entries that failed or have no archive; written at the end of a run
 
-What has no receipt did not happen. Every file comes whole: written aside and renamed on a local disk, as one put on an
-object store; so a rerun overwrites and never duplicates.
+What has no receipt did not happen. Every file comes whole (`files`), so a rerun overwrites and never duplicates. Two
+runs on one dataset at the same time do each other no harm: both follow the manifest that stands, write the same parts
+under the same names, and prove at the end that the parts are those of their receipts.
 """
 
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import fsspec
-import fsspec.core
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..pure.errors import DatasetError, StorageError, UserError
+from ..pure.errors import DatasetError
 from ..pure.manifest import Manifest
 from ..pure.report import Failure, Receipt, Ref
+from .files import Files, absolute
 
 FORMAT = 1
 _FAILURES = pa.schema(
@@ -55,10 +53,11 @@ class Store:
     @classmethod
     def at(cls, url: str | os.PathLike[str]) -> Store:
         """The dataset at a path or url; a local path is made absolute, so that workers elsewhere mean the same."""
-        text = os.fspath(url)
-        if "://" not in text:
-            text = os.path.abspath(os.path.expanduser(text))
-        return cls(text.rstrip("/"))
+        return cls(absolute(url))
+
+    @property
+    def _files(self) -> Files:
+        return Files(self.url)
 
     @property
     def data(self) -> str:
@@ -76,13 +75,8 @@ class Store:
         Where another run began one at the same moment, that is the other's.
         """
         tree = {"format": FORMAT} | manifest.to_json()
-        content = orjson.dumps(tree, option=orjson.OPT_INDENT_2)
-        with self._writing("manifest.json") as (fs, root):
-            if _is_local(fs):
-                _make_folders(root, manifest)
-                _write_aside(root, "manifest.json", content, anew=True)
-            elif not fs.exists(f"{root}/manifest.json"):
-                fs.pipe_file(f"{root}/manifest.json", content)
+        self.open_for_writing(manifest)
+        self._files.begin("manifest.json", orjson.dumps(tree, option=orjson.OPT_INDENT_2))
         return self.manifest() or manifest
 
     def rewrite(self, manifest: Manifest) -> None:
@@ -90,15 +84,19 @@ class Store:
         tree = {"format": FORMAT} | manifest.to_json()
         self._write("manifest.json", orjson.dumps(tree, option=orjson.OPT_INDENT_2))
 
+    def check_writable(self) -> None:
+        """UserError or StorageError where no dataset can be written; to be asked before any work is done."""
+        self._files.check()
+
     def open_for_writing(self, manifest: Manifest) -> None:
-        """Make sure of the folders of a dataset that is to go on: a copy may have come without the empty ones."""
-        with self._writing("data") as (fs, root):
-            if _is_local(fs):
-                _make_folders(root, manifest)
+        """Make sure of the folders of a dataset: a copy of one that is to go on may have come without the empty ones."""
+        tables = (f"data/{folder}" for folder in manifest.layout.folders(manifest.schema).values())
+        with self._files.writing("data"):
+            self._files.make(("data", "segments", *tables))
 
     def manifest(self) -> Manifest | None:
         """What the folder says it holds; None where there is no dataset yet. DatasetError where it is no dataset's."""
-        raw = self._read("manifest.json")
+        raw = self._files.read("manifest.json")
         if raw is None:
             self._refuse_strangers()
             return None
@@ -115,15 +113,7 @@ class Store:
             ) from error
 
     def _refuse_strangers(self) -> None:
-        fs, root = self._fs()
-        if not fs.exists(root):
-            return
-        if not fs.isdir(root):
-            raise DatasetError(f"{self.url} is a file; a dataset needs a folder of its own")
-        names = {path.rstrip("/").rsplit("/", 1)[-1] for path in fs.ls(root, detail=False)}
-        if strangers := sorted(
-            names - {"data", "segments", ".aside", "failures.parquet"} - {root.rsplit("/", 1)[-1]}
-        ):
+        if strangers := sorted(self._files.names() - {"data", "segments", ".aside", "failures.parquet"}):
             raise DatasetError(
                 f"{self.url} is no dataset and not empty (it holds {', '.join(strangers[:3])}); choose another folder"
             )
@@ -144,9 +134,8 @@ class Store:
 
     def read_part(self, number: int, folder: str = "", columns: Sequence[str] | None = None) -> pa.Table:
         """One part's table; with `columns` only those, and entry_id."""
-        fs, root = self._fs()
         wanted = None if columns is None else ["entry_id", *(c for c in columns if c != "entry_id")]
-        with fs.open(f"{root}/data/{part_name(folder, number)}", "rb") as file:
+        with self._files.open(f"data/{part_name(folder, number)}") as file:
             return pq.ParquetFile(file).read(wanted)
 
     def receipts(self, manifest: str, numbers: Iterable[int] | None = None) -> dict[int, Receipt]:
@@ -154,16 +143,11 @@ class Store:
 
         A receipt that is unreadable, another manifest's, or whose part is gone or of another size, is none.
         """
-        fs, root = self._fs()
-        try:
-            paths = [p for p in fs.ls(f"{root}/segments", detail=False, refresh=True) if p.endswith(".json")]
-        except FileNotFoundError:
-            return {}
+        names = {name for name in self._files.names("segments") if name.endswith(".json")}
         if numbers is not None:
-            wanted = {f"{n:05d}.json" for n in numbers}
-            paths = [p for p in paths if p.rsplit("/", 1)[-1] in wanted]
-        raw = fs.cat(paths) if paths else {}
-        found = {receipt.segment: receipt for content in raw.values() if (receipt := _receipt(content))}
+            names &= {f"{n:05d}.json" for n in numbers}
+        raw = self._files.read_all(f"segments/{name}" for name in sorted(names))
+        found = {receipt.segment: receipt for content in raw if (receipt := _receipt(content))}
         sizes = self.part_sizes()
         return {
             number: receipt
@@ -173,13 +157,7 @@ class Store:
 
     def part_sizes(self) -> dict[str, int]:
         """The sizes of the files that are there, by their names below `data/`. One listing."""
-        fs, root = self._fs()
-        fs.invalidate_cache()
-        try:
-            files = fs.find(f"{root}/data", detail=True)
-        except FileNotFoundError:
-            return {}
-        return {name[len(root) + len("/data/") :]: int(file["size"]) for name, file in files.items()}
+        return self._files.sizes("data")
 
     def write_failures(self, receipts: Iterable[Receipt]) -> None:
         """Write failures.parquet from the receipts: entries that failed, and entries that have no archive."""
@@ -189,46 +167,9 @@ class Store:
         )
         self._write("failures.parquet", _parquet(table))
 
-    def _fs(self) -> tuple[Any, str]:
-        try:
-            return fsspec.core.url_to_fs(self.url)
-        except ImportError as error:
-            kind = self.url.split("://")[0]
-            hint = "pip install 'nomad-dask[s3]'" if kind == "s3" else str(error)
-            raise UserError(f"{self.url}: {kind}:// needs one more package: {hint}") from error
-        except ValueError as error:
-            raise UserError(f"{self.url}: no path, and no url that fsspec knows: {error}") from error
-
-    def _read(self, name: str) -> bytes | None:
-        fs, root = self._fs()
-        try:
-            return bytes(fs.cat_file(f"{root}/{name}"))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
     def _write(self, name: str, content: Any) -> None:
         """Write a file of a dataset that was begun; one that was taken away meanwhile is not begun again."""
-        with self._writing(name) as (fs, root):
-            if _is_local(fs):
-                _write_aside(root, name, content)
-            elif fs.exists(f"{root}/manifest.json"):
-                fs.pipe_file(f"{root}/{name}", bytes(content))
-            else:
-                raise FileNotFoundError(root)
-
-    @contextmanager
-    def _writing(self, name: str) -> Iterator[tuple[Any, str]]:
-        try:
-            yield self._fs()
-        except FileNotFoundError as error:
-            raise StorageError(
-                f"cannot write {self.url}/{name}: the dataset was taken away while it was written; begin it again"
-            ) from error
-        except OSError as error:
-            raise StorageError(
-                f"cannot write {self.url}/{name}: {error.strerror or error}; "
-                "free space or mend the target, then run the same command again: finished segments are kept"
-            ) from error
+        self._files.write(name, content, unless_gone="manifest.json")
 
 
 def part_name(folder: str, number: int) -> str:
@@ -241,49 +182,6 @@ def _parquet(table: pa.Table) -> pa.Buffer:
     rows = max(1, min(len(table), 50_000))
     pq.write_table(table, buffer, compression="zstd", row_group_size=rows, write_statistics=True)
     return buffer.getvalue()
-
-
-def _is_local(fs: Any) -> bool:
-    return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
-
-
-def _make_folders(root: str, manifest: Manifest) -> None:
-    tables = (f"data/{folder}" for folder in manifest.layout.folders(manifest.schema).values())
-    for folder in ("data", "segments", ".aside", *tables):
-        os.makedirs(os.path.join(root, folder), exist_ok=True)
-
-
-def _write_aside(root: str, name: str, content: Any, *, anew: bool = False) -> None:
-    """Whole or not at all: a temporary file on the same disk, flushed, then renamed over the name.
-
-    With `anew` a file that is there already stays.
-    """
-    target = os.path.join(root, name)
-    temporary = os.path.join(root, ".aside", f"{os.path.basename(name)}.{os.getpid()}.{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if anew:
-            with suppress(FileExistsError):
-                os.link(temporary, target)
-        else:
-            os.replace(temporary, target)
-        _flush_folder(os.path.dirname(target))
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-
-
-def _flush_folder(folder: str) -> None:
-    """Make a rename last through a power cut, where the system can (POSIX)."""
-    with suppress(OSError, AttributeError):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _receipt(content: bytes) -> Receipt | None:

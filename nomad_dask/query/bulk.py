@@ -172,6 +172,7 @@ class Bulk:
         cluster.check()
         manifest = store.manifest()
         if manifest is None:
+            store.check_writable()
             how = {"on_new": on_new, "batch_size": self.batch_size, "given": schema}
             asked = make_manifest(Client(self._server), question, cut, chosen=chosen, **how)  # type: ignore[arg-type]
             manifest = store.create(run(asked))

@@ -69,7 +69,7 @@ def test_dangerous_imports_have_one_home(path):
     if tops & {"dask", "distributed"}:
         assert layer_of(name) in ("dask", "query"), "only frame and harvest are made of Dask"
     if "fsspec" in tops:
-        assert name == "edges.store"
+        assert name == "edges.files"
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).startswith("pure.")], ids=name_of)
