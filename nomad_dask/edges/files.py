@@ -24,7 +24,7 @@ from ..pure.errors import DatasetError, NomadDaskError, StorageError, UserError
 
 _LOCAL = ("file://", "local://")
 _NO_CONDITIONAL_PUT = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
-_ADVICE = "; do the bucket or folder, the endpoint and the credentials exist, and may they do this?"
+_ADVICE = "; see that the bucket or folder is there, and that endpoint and credentials are those of one who may do this"
 
 
 def absolute(url: str | os.PathLike[str]) -> str:
