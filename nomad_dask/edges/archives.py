@@ -117,6 +117,7 @@ async def _batch(
     """One batch, divided as long as it fails, so that only the bad entry is lost."""
     tree = question.required.request(in_place=question.resolve_references)
     parts = [list(batch[: len(batch) // 2]), list(batch[len(batch) // 2 :])]
+    before = _whole_answers(client)
     try:
         return await _ask(client, question, batch, tree, suspect=suspect)
     except RemoteReferenceError:
@@ -124,7 +125,7 @@ async def _batch(
             return await _in_pieces(client, question, batch[0])
         parts = await _apart(client, question, batch) or parts
     except ServerError as error:
-        if len(batch) == 1 or not suspect:
+        if (len(batch) == 1 or not suspect) and _whole_answers(client) == before:
             await alive(client, error)
         if len(batch) == 1:
             failure = Failure(*batch[0], error.status, error.reason, error.attempts)
@@ -134,6 +135,11 @@ async def _batch(
     for delivery in await asyncio.gather(*(_batch(client, question, p, suspect=suspect) for p in parts)):
         whole.add(delivery)
     return whole
+
+
+def _whole_answers(client: Client) -> int:
+    """How many requests were answered as they should be so far: a server that answers others meanwhile is not down."""
+    return client.tally.statuses["200"] - client.tally.statuses["undecodable"]
 
 
 async def _apart(client: Client, question: Question, batch: Sequence[Ref]) -> list[list[Ref]] | None:

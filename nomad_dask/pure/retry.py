@@ -84,6 +84,8 @@ _LIMITED = frozenset({429, 503})
 _RETRIED = frozenset({408, 425, 429})
 _PATIENCE = 4
 """A limit says "later", not "never": so many times more tries than a fault gets."""
+_ALONE = 3
+"""Tries of the one entry that is left of a batch that was halved again and again."""
 
 
 def retried(outcome: Outcome) -> bool:
@@ -109,12 +111,15 @@ def decide(
 
     `entries` is how many the request asked for by name: more than one can be halved. A 500 or a timeout of such
     a batch is halved after its second try, since waiting does not mend an entry; of a `suspect` one, which is part
-    of a batch that was halved, after its first. `jitter` in 0..1 shortens the wait to between half and all of it.
+    of a batch that was halved, after its first. An entry that stands alone at the end of that has failed in larger
+    company as well: three tries suffice. `jitter` in 0..1 shortens the wait to between half and all of it.
     """
     if not retried(outcome):
         return Refused()
     if entries > 1 and attempt >= (1 if suspect else 2) and _of_the_batch(outcome):
         return Halve()
+    if suspect and attempt >= _ALONE and _of_the_batch(outcome):
+        return GiveUp()
     if attempt > policy.retry * (_PATIENCE if limited(outcome) else 1):
         return Halve() if entries > 1 else GiveUp()
     planned = min(policy.sleep_time, policy.sleep_time / 8 * 2 ** (attempt - 1)) * (0.5 + 0.5 * jitter)

@@ -69,7 +69,9 @@ def test_a_batch_whose_page_fails_is_halved_early():
     assert isinstance(decide(Status(502), 2, POLICY, entries=8), Wait)
     assert decide(Status(500), 5, POLICY, entries=1) == GiveUp()
     assert decide(Status(500), 1, POLICY, entries=8, suspect=True) == Halve()
-    assert isinstance(decide(Status(500), 1, POLICY, suspect=True), Wait)
+    assert isinstance(decide(Status(500), 2, POLICY, suspect=True), Wait)
+    assert decide(Status(500), 3, POLICY, suspect=True) == GiveUp()
+    assert isinstance(decide(Status(502), 3, POLICY, suspect=True), Wait), "that is not of an entry"
 
 
 def test_retry_after_is_seconds_or_a_date():
