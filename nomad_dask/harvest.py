@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Progress = Callable[[Report], None]
 _GIVE_UP_AFTER = 3
 """Segments that may fail as a whole, one after the other, before the harvest stops."""
+_NONE: dict[str, int] = {}
 
 
 def harvest(
@@ -48,7 +49,7 @@ def harvest(
     The dataset's manifest must be in its place already. Returns the report; raises UnfinishedError when segments are
     left over because the server or workers kept failing, with what was done kept.
     """
-    receipts = store.receipts(manifest.id)
+    receipts = {number: _kept(receipt) for number, receipt in store.receipts(manifest.id).items()}
     again = [n for n, r in receipts.items() if r.failures] if retry_failures else []
     first = Task(store, manifest.id, server, 0)
     tasks = [replace(first, number=n) for n in range(len(manifest.plan)) if n not in receipts]
@@ -104,33 +105,48 @@ def _opened(cluster: Cluster | Client) -> Iterator[Client]:
 def _drive(
     client: Client, tasks: Sequence[Task], receipts: dict[int, Receipt], plan: Plan, progress: Progress | None
 ) -> None:
-    """Run tasks, bringing `receipts` up to date as they finish; a segment that fails as a whole is left for later."""
+    """Run tasks, bringing `receipts` up to date as they finish.
+
+    A segment that fails as a whole is left for later, and run again after the others for as long as that gets any of
+    them done: so a worker that was lost, or a server that was down for a while, costs nothing.
+    """
     redone = {task.number for task in tasks}
     report = Report.of(plan, (r for n, r in receipts.items() if n not in redone))
     tell = progress or (lambda report: None)
     tell(report)
     began = time.monotonic()
-    threads = _threads_of_workers(client)
-    left_over: dict[int, Exception] = {}
-    in_a_row = 0
-    for task, outcome in _in_flight(client, tasks, window=2 * sum(threads)):
-        if isinstance(outcome, Receipt):
-            receipts[task.number] = outcome
-            report, in_a_row = report.plus(outcome, plan.exact_size(task.number)), 0
-        elif _passes(outcome):
-            left_over[task.number] = outcome
-            in_a_row += 1
-        else:
-            raise outcome
-        tell(replace(report, seconds=time.monotonic() - began))
-        if in_a_row == _GIVE_UP_AFTER:
-            break
-    if left_over:
-        number, error = next(iter(left_over.items()))
+    window = 2 * sum(_threads_of_workers(client))
+    to_do, before, in_a_row = list(tasks), len(tasks) + 1, 0
+    while 0 < len(to_do) < before and in_a_row < _GIVE_UP_AFTER:
+        before, in_a_row, left_over = len(to_do), 0, list[Task]()
+        for task, outcome in _in_flight(client, to_do, window):
+            if isinstance(outcome, Receipt):
+                receipts[task.number] = _kept(outcome)
+                report, in_a_row = report.plus(outcome, plan.exact_size(task.number)), 0
+            elif _passes(outcome):
+                left_over.append(task)
+                stopped, in_a_row = (task.number, outcome), in_a_row + 1
+            else:
+                raise outcome
+            tell(replace(report, seconds=time.monotonic() - began))
+            if in_a_row == _GIVE_UP_AFTER:
+                break
+        to_do = left_over
+    if to_do:
+        number, error = stopped
         raise UnfinishedError(
             f"{len(plan) - report.done} of {len(plan)} segments are left to do; segment {number} stopped with: {error}. "
             "Finished segments are kept: run the same command again to go on"
         ) from error
+
+
+def _kept(receipt: Receipt) -> Receipt:
+    """What the client needs of a receipt to the end: its counts, its part, and the entries to tell of.
+
+    A harvest may have hundreds of thousands; whoever wants the rest finds it in the dataset.
+    """
+    nothing = {"after": "", "upto": "", "first": None, "last": None, "finished": "", "dataset": ""}
+    return replace(receipt, statuses=_NONE, batch_sizes=(), **nothing)  # type: ignore[arg-type]
 
 
 def _in_flight(
