@@ -14,6 +14,7 @@ _HOMES = {
     "ArchiveQuery": "nomad_dask.query.archive_query",
     "open_dataset": "nomad_dask.frame",
     "units": "nomad_dask.frame",
+    "update": "nomad_dask.query.updating",
     "Archive": "nomad_dask.query.archive",
     "NomadDaskError": "nomad_dask.pure.errors",
     "UserError": "nomad_dask.pure.errors",
@@ -24,8 +25,18 @@ if TYPE_CHECKING:
     from .pure.errors import NomadDaskError, UserError
     from .query.archive import Archive
     from .query.archive_query import ArchiveQuery
+    from .query.updating import update
 
-__all__ = ["Archive", "ArchiveQuery", "NomadDaskError", "UserError", "__version__", "open_dataset", "units"]
+__all__ = [
+    "Archive",
+    "ArchiveQuery",
+    "NomadDaskError",
+    "UserError",
+    "__version__",
+    "open_dataset",
+    "units",
+    "update",
+]
 
 
 def __getattr__(name: str) -> Any:

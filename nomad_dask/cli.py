@@ -1,4 +1,4 @@
-"""Owns the command line: `nomad-dask count | plan | harvest | resume | status | serve | demo` (SPEC 13).
+"""Owns the command line: `nomad-dask count | plan | harvest | resume | update | status | serve | demo` (SPEC 13).
 
 Exit codes: 0 all entries delivered, 1 the server or the target kept failing (run again), 2 a user's error, 3 some
 entries failed, 130 interrupted.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -132,7 +134,8 @@ def harvest(
         raise UserError("harvest needs --out: the folder or url of the dataset")
     named = ("out", "layout", "partition_size", "npartitions", "workers", "scheduler", "retry_failures")
     runs = {k: options.pop(k) for k in named}
-    _run_harvest(_query(**options), runs.pop("out"), **runs)
+    out = runs.pop("out")
+    _shown(partial(_query(**options).to_parquet, out, **runs), out)
 
 
 @app.command()
@@ -159,15 +162,40 @@ def resume(
         sleep_time=sleep_time,
         timeout=timeout,
     )
-    _run_harvest(
-        asked,
-        path,
-        workers=workers,
-        scheduler=scheduler,
-        retry_failures=retry_failures,
-        layout=manifest.layout.name,
-        resolve_references=manifest.question.resolve_references,
-    )
+    how: dict[str, Any] = {
+        "workers": workers,
+        "scheduler": scheduler,
+        "retry_failures": retry_failures,
+        "layout": manifest.layout.name,
+        "resolve_references": manifest.question.resolve_references,
+    }
+    _shown(partial(asked.to_parquet, path, **how), path)
+
+
+@app.command()
+def update(
+    path: Annotated[str, typer.Argument(help="Folder or url of the dataset.")],
+    prune: Annotated[bool, typer.Option("--prune", help="Also drop what the server lists no more.")] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    max_requests_per_second: Rate = 20.0,
+    max_concurrency: Concurrency = 10,
+    retry: Retry = 4,
+    sleep_time: SleepTime = 4.0,
+    timeout: Timeout = 300.0,
+) -> None:
+    """Get what is new or reprocessed since the harvest, or since the last update, into a dataset."""
+    from .query.updating import update
+
+    where: dict[str, Any] = {"prune": prune, "workers": workers, "scheduler": scheduler}
+    how: dict[str, Any] = {
+        "max_concurrency": max_concurrency,
+        "retry": retry,
+        "sleep_time": sleep_time,
+        "timeout": timeout,
+    }
+    rate = max_requests_per_second or None
+    _shown(partial(update, path, max_requests_per_second=rate, **where, **how), path)
 
 
 @app.command()
@@ -223,12 +251,13 @@ def demo(
     raise typer.Exit(_code(demonstrate(out, n_entries, workers)))
 
 
-def _run_harvest(asked: ArchiveQuery, out: str, **options: Any) -> None:
+def _shown(work: Callable[..., Report], out: str) -> None:
+    """Run a harvest or an update, with its progress and its closing words; its exit code."""
     from .console import closing, shown
 
     try:
         with shown() as show:
-            report = asked.to_parquet(out, progress=show, **options)
+            report = work(progress=show)
     except KeyboardInterrupt:
         print("interrupted; finished segments are kept: run the same command again to go on", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -252,7 +281,7 @@ def _report(store: Store) -> Report:
     manifest = store.manifest()
     if manifest is None:
         raise DatasetError(f"{store.url} holds no dataset")
-    return Report.of(manifest.plan, store.receipts(manifest.id).values())
+    return Report.of(manifest.plan, store.receipts(manifest.id).values(), manifest.last_run)
 
 
 def _query(**options: Any) -> ArchiveQuery:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from .pure.history import Run
 from .pure.report import Report
 
 _EVERY = 2.0
@@ -78,6 +79,14 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
+def last_update(run: Run) -> str:
+    """What the last update did; or that it was stopped."""
+    if not run.finished:
+        return f"the update begun at {run.begun} was stopped: run `nomad-dask update` again to go on"
+    gone = f"{run.pruned} withdrawn and dropped" if run.prune else "withdrawn ones not looked for"
+    return f"last update {run.begun}: {run.added} new, {run.changed} reprocessed, {gone}"
+
+
 def closing(report: Report, place: str) -> str:
     """The last lines of a harvest: what is there, what is not, and what to do about it."""
     words = (
@@ -88,6 +97,8 @@ def closing(report: Report, place: str) -> str:
         words += f"\n{report.n_more} values that the schema did not know are in the column _more"
     if report.failed:
         words += "\nwhat failed, and why, is in failures.parquet; the same command with --retry-failures asks again"
+    if report.update is not None:
+        words += f"\n{last_update(report.update)}"
     if report.short:
         words += (
             f"\n{report.short} entries of the plan were not listed when their turn came: withdrawn since, or another "

@@ -30,6 +30,8 @@ class Run:
     """Entries with a time from here on were asked for (ISO 8601, as all times here)."""
     begun: str
     """By the server's clock: what the next run goes by."""
+    after: int = 0
+    """The last finished run before it."""
     prune: bool = False
     finished: str = ""
     """By our clock. Empty: it is under way, or was stopped."""

@@ -36,11 +36,20 @@ class Answers:
 
     def __init__(self, corpus: Corpus, *, version: str = "2.0") -> None:
         self.corpus = corpus
-        self._listing = Listing(corpus)
+        self._forget()
         self._quantities = corpus.quantities | {"entry_id", "upload_id", "parser_name"}
         self._grammar = Grammar(self._quantities, any_of_nothing=version.startswith("1."))
+
+    def _forget(self) -> None:
+        self._generation = self.corpus.generation
+        self._listing = Listing(self.corpus)
         self._shapes = Kept(KEPT_BYTES)
         self._rendered = Kept(KEPT_BYTES)
+
+    def refresh(self) -> None:
+        """To be called before each request: what was kept of a corpus that has changed since is forgotten."""
+        if self.corpus.generation != self._generation:
+            self._forget()
 
     def entries(self, body: Any, user: str | None) -> Json:
         """`POST entries/query`."""

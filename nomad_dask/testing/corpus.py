@@ -47,6 +47,9 @@ class Corpus(ABC):
     renders `template(shape)` once per `required`, and `fill` puts the entry's own values into the bytes.
     """
 
+    generation: int = 0
+    """A corpus that changes counts it up with each change: what the server has kept of it is forgotten then."""
+
     @property
     @abstractmethod
     def entries(self) -> Sequence[Entry]:

@@ -107,6 +107,7 @@ class Server:
             if not request.path.startswith(PREFIX):
                 raise Refused(404, "Not Found")
             user = self.users.who(request.headers.get("Authorization"))
+            self._answers.refresh()
             answer = self._route(request, path, data, body, user)
         except Refused as refused:
             return user, _Reply(refused.status, orjson.dumps({"detail": refused.detail}))

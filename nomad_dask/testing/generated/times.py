@@ -1,10 +1,10 @@
-"""Times of uploads and entries: milliseconds since the first could be, and how the server writes them."""
+"""Times of uploads and entries: milliseconds since the first could be (all are past), and how the server writes them."""
 
 from datetime import date, timedelta
 from functools import cache
 
 YEAR = 365 * 86_400_000
-_BEGIN = date(2014, 1, 1)
+_BEGIN = date(2010, 1, 1)
 _MINUTES = [b"T%02d:%02d:" % divmod(minute, 60) for minute in range(1440)]
 _SECONDS = [b"%02d" % second for second in range(60)]
 _PARTS = [b"+00:00", *(b".%03d000+00:00" % part for part in range(1, 1000))]
