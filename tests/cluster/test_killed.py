@@ -70,8 +70,8 @@ def segments_asked(log, segments):
     """Numbers of the segments that requests of a log belong to."""
     found = set()
     for request in log:
-        if request.body is None:
-            continue  # It asks for the schema.
+        if "query" not in (request.body or {}):
+            continue  # It asks for the schema, or for the server's time.
         query = request.body["query"]
         ids = query.get("entry_id:any")
         for number, (after, upto) in enumerate(segments):
