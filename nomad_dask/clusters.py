@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 _PATIENCE = 60.0
 """Seconds that a cluster without workers is given to get one."""
+_ADVICE = "start one with `dask scheduler`, or leave --scheduler out; where it asks for TLS, say tls://"
+_TLS_ADVICE = (
+    "is it there, and has Dask's configuration here (distributed.comm.tls) the authority of its certificate, and a "
+    "certificate and key of a client?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,10 @@ class Cluster:
     workers: int | None = None
     """Local worker processes; None: as many as cores, four at the most."""
     scheduler: str | None = None
-    """Address of a running scheduler, such as `tcp://host:8786`; nothing is started then."""
+    """Address of a running scheduler, such as `tcp://host:8786`; nothing is started then.
+
+    For `tls://host:8786` the certificates are those of Dask's own configuration, `distributed.comm.tls`.
+    """
     threads_per_worker: int = 2
     """Two segments a process: one waits for the network while the other is decoded."""
 
@@ -48,7 +56,7 @@ class Cluster:
         parts = urlsplit(self.scheduler)
         if parts.scheme not in ("tcp", "tls") or not parts.hostname or not parts.port:
             raise UserError(
-                f"no address of a scheduler: {self.scheduler!r}; expected one like tcp://host:8786"
+                f"no address of a scheduler: {self.scheduler!r}; expected one like tcp://host:8786, or tls://host:8786"
             )
         with ThreadPoolExecutor(1) as thread:  # a notebook's thread has an event loop of its own already
             thread.submit(asyncio.run, self._wait_for_workers()).result()
@@ -58,9 +66,9 @@ class Cluster:
             try:
                 who = await asyncio.wait_for(_identity(str(self.scheduler)), timeout=10)
             except Exception as error:  # a stranger may answer anything
+                advice = _TLS_ADVICE if str(self.scheduler).startswith("tls") else _ADVICE
                 raise UnreachableError(
-                    f"no Dask scheduler answers at {self.scheduler}: {str(error) or type(error).__name__}; "
-                    "start one with `dask scheduler`, or leave --scheduler out"
+                    f"no Dask scheduler answers at {self.scheduler}: {_words(error)}; {advice}"
                 ) from error
             if who.get("workers") or who.get("n_workers"):
                 return
@@ -91,6 +99,13 @@ class Cluster:
             Client(cluster, set_as_default=False) as client,
         ):
             yield client
+
+
+def _words(error: BaseException) -> str:
+    """What went wrong first, which Dask tells as the cause of a cause."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) or type(error).__name__
 
 
 async def _identity(address: str) -> dict[str, Any]:

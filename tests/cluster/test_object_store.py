@@ -346,7 +346,8 @@ def ask_for_logins(after):
 
 def test_a_missing_package_is_named(served, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.setattr(sys.modules["fsspec.registry"], "_registry", {})
+    for protocol in ("s3", "s3a"):
+        monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, protocol, raising=False)
     served.log.clear()
     with pytest.raises(UserError, match=r"one more package: pip install 'nomad-dask\[s3\]'"):
         query_of(served).to_parquet("s3://bucket/h", workers=1)
