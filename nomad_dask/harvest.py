@@ -33,6 +33,8 @@ Progress = Callable[[Report], None]
 _GIVE_UP_AFTER = 3
 """Segments that may fail as a whole, one after the other, before the harvest stops."""
 _NONE: dict[str, int] = {}
+_LOOK_EVERY = 2.0
+"""Seconds between two looks at how many workers there are."""
 
 
 def harvest(
@@ -115,7 +117,7 @@ def _drive(
     tell = progress or (lambda report: None)
     tell(report)
     began = time.monotonic()
-    window = 2 * sum(_threads_of_workers(client))
+    window = _window(client)
     to_do, before, in_a_row = list(tasks), len(tasks) + 1, 0
     while 0 < len(to_do) < before and in_a_row < _GIVE_UP_AFTER:
         before, in_a_row, left_over = len(to_do), 0, list[Task]()
@@ -150,28 +152,28 @@ def _kept(receipt: Receipt) -> Receipt:
 
 
 def _in_flight(
-    client: Client, tasks: Sequence[Task], window: int
+    client: Client, tasks: Sequence[Task], window: Callable[[], int]
 ) -> Iterator[tuple[Task, Receipt | Exception]]:
-    """Outcomes of tasks as they come, never more than `window` tasks with the scheduler; the rest is cancelled."""
+    """Outcomes of tasks as they come, never more than `window()` tasks with the scheduler; the rest is cancelled."""
     from distributed import Future, as_completed
 
     waiting = iter(tasks)
     running: dict[str, tuple[Task, Future]] = {}
     finished = as_completed(loop=client.loop)
 
-    def submit(n: int) -> None:
-        for task in islice(waiting, n):
+    def submit() -> None:
+        for task in islice(waiting, max(0, window() - len(running))):
             key = f"segment-{task.number:05d}-{uuid.uuid4().hex}"
             running[key] = task, client.submit(within_limits, type(task).write, task, key=key, pure=False)
             finished.add(running[key][1])
 
     try:
-        submit(window)
+        submit()
         for future in finished:
             task, _ = running.pop(future.key)
             yield task, future.exception() or future.result()
             future.release()
-            submit(1)
+            submit()
     finally:
         client.cancel([future for _, future in running.values()])
 
@@ -183,12 +185,24 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, ServerError | UnreachableError | KilledWorker)
 
 
-def _threads_of_workers(client: Client) -> list[int]:
-    """Threads of each worker, once there is one; a cluster without any is an error, not an endless wait."""
+def _window(client: Client) -> Callable[[], int]:
+    """How many tasks may be with the scheduler: two for each thread, of workers that join later as well.
+
+    Waits for the first worker; a cluster without any is an error, not an endless wait.
+    """
     try:
         client.wait_for_workers(1, timeout=60)
     except TimeoutError as error:
         address = client.scheduler.address if client.scheduler else "the given address"
         raise UnreachableError(f"the scheduler at {address} has no workers; start some") from error
-    info: dict[str, Any] = client.scheduler_info(n_workers=-1)
-    return [worker["nthreads"] for worker in info["workers"].values()]
+    size, looked = 1, float("-inf")
+
+    def window() -> int:
+        nonlocal size, looked
+        if time.monotonic() - looked > _LOOK_EVERY:
+            info: dict[str, Any] = client.scheduler_info(n_workers=-1)
+            size = max(1, 2 * sum(worker["nthreads"] for worker in info["workers"].values()))
+            looked = time.monotonic()
+        return size
+
+    return window

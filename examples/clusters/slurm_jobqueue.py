@@ -50,23 +50,39 @@ def main() -> None:
         slurm.scale(jobs=options.jobs)
         with Client(slurm) as client:
             client.wait_for_workers(1, timeout=options.patience)
-            query = ArchiveQuery(query=QUERY, required=REQUIRED, url=options.url, results_max=None)
+            query = ArchiveQuery(
+                query={} if options.everything else QUERY,
+                required=REQUIRED,
+                url=options.url,
+                results_max=None,
+            )
             print(query.to_parquet(options.out, client=client))
 
 
 def arguments() -> argparse.Namespace:
     """What the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", default="titania", help="a folder that all nodes see, or an fsspec url")
     parser.add_argument("--url", default=None, help="the api's base; default: the public server")
+    parser.add_argument(
+        "--everything", action="store_true", help="harvest all entries, not those of the query above"
+    )
     parser.add_argument("--jobs", type=int, default=4, help="how many workers")
     parser.add_argument("--memory", default="2GB", help="of each worker")
     parser.add_argument("--walltime", default="24:00:00", help="of each worker's job")
     parser.add_argument("--partition", default=None, help="SLURM's")
     parser.add_argument("--account", default=None, help="SLURM's")
-    parser.add_argument("--interface", default=None, help="the network interface that nodes reach, such as ib0")
-    parser.add_argument("--patience", type=float, default=3600, help="seconds until the first worker must be there")
-    parser.add_argument("--tls", metavar="FOLDER", help="encrypt, with keys made for this run in a folder that nodes see")
+    parser.add_argument(
+        "--interface", default=None, help="the network interface that nodes reach, such as ib0"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=3600, help="seconds until the first worker must be there"
+    )
+    parser.add_argument(
+        "--tls", metavar="FOLDER", help="encrypt, with keys made for this run in a folder that nodes see"
+    )
     parser.add_argument("--show", action="store_true", help="print a worker's job script and stop")
     return parser.parse_args()
 
