@@ -22,7 +22,11 @@ OVERLAP = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One update of a dataset: as from when, and what it did."""
+    """One update of a dataset: as from when, and what it did.
+
+    What it did is counted by the segments' receipts: a worker that is lost between a part and its receipt may leave that
+    segment's entries under another name, or out. The rows are right all the same.
+    """
 
     number: int
     """From 1; the harvest is 0."""
