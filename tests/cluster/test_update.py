@@ -12,7 +12,7 @@ import pytest
 from nomad_dask import ArchiveQuery, open_dataset, update
 from nomad_dask.edges.store import Store
 from nomad_dask.pure.errors import DatasetError, UnfinishedError, UserError
-from nomad_dask.testing import Changing, Faults, Rule, serve
+from nomad_dask.testing import Changing, Faults, Recorded, Rule, serve
 from nomad_dask.testing.faults import Status
 from nomad_dask.testing.generate import PLAIN, generate
 
@@ -330,6 +330,60 @@ def _killed_after(url, n, line):
         return client.wait(120) == -signal.SIGKILL
     finally:
         del log.add
+
+
+@pytest.mark.parametrize("layout", ["wide", "nested", "tables"])
+@pytest.mark.parametrize("sizes", ["other", "same"])
+def test_a_part_without_its_new_receipt_is_done_again_and_nothing_is_doubled(
+    served, archive, cluster, tmp_path, layout, sizes
+):
+    """As after a kill between the two. The old receipt counts where the new part happens to be of the old size."""
+    harvest(served, tmp_path / "h", cluster, layout)
+    archive.appear(public(archive._corpus)[280:])
+    archive.reprocess(public(archive)[:20], halved)
+    archive.withdraw(public(archive)[40:50])
+    receipts = {path: json.loads(path.read_bytes()) for path in (tmp_path / "h" / "segments").iterdir()}
+    manifest = (tmp_path / "h" / "manifest.json").read_bytes()
+    assert update(tmp_path / "h", prune=True, client=cluster, **FAST).complete
+    for path, receipt in receipts.items():
+        if sizes == "same":
+            receipt["parts"] = json.loads(path.read_bytes())["parts"]
+        path.write_text(json.dumps(receipt))
+    (tmp_path / "h" / "manifest.json").write_bytes(manifest)
+    report = update(tmp_path / "h", prune=True, client=cluster, **FAST)
+    assert report.complete and report.rows == 290
+    harvest(served, tmp_path / "fresh", cluster, layout)
+    assert_same(tmp_path / "h", tmp_path / "fresh")
+
+
+def test_any_fsspec_url_can_be_updated(served, archive):
+    from distributed import Client
+
+    with Client(processes=False, n_workers=1, dashboard_address=None, set_as_default=False) as client:
+        harvest(served, "memory://updated/h", client)
+        archive.reprocess(public(archive)[:5], halved)
+        assert update("memory://updated/h", client=client, **FAST).update.changed == 5
+        harvest(served, "memory://updated/fresh", client)
+    assert_same("memory://updated/h", "memory://updated/fresh")
+
+
+def test_real_archives_are_updated(shared_data, cluster, tmp_path):
+    """What NOMAD's own application answered, reprocessed and withdrawn."""
+    archive = Changing(Recorded(shared_data))
+    ids = public(archive)
+    archive.withdraw(ids[:5])
+    with serve(archive) as url:
+        how = {"required": {"results": {"material": "*"}, "metadata": {"last_processing_time": "*"}}}
+        harvest(url, tmp_path / "h", cluster, **how)
+        archive.appear(ids[:5])
+        archive.reprocess(ids[5:9])
+        archive.withdraw(ids[9:12])
+        url.log.clear()
+        report = update(tmp_path / "h", prune=True, client=cluster, **FAST)
+        assert (report.update.added, report.update.changed, report.update.pruned) == (5, 4, 3)
+        assert sorted(set(archives_asked(url.log))) == sorted(ids[:9])
+        harvest(url, tmp_path / "fresh", cluster, **how)
+    assert_same(tmp_path / "h", tmp_path / "fresh")
 
 
 def test_a_part_that_is_gone_is_read_whole(served, archive, cluster, tmp_path):
