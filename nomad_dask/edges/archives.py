@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..pure.errors import ProtocolError, RefusedError, RemoteReferenceError, ServerError
-from ..pure.include import include_of
+from ..pure.include import include_of, without_empties
 from ..pure.limits import BatchSize
 from ..pure.manifest import Question
 from ..pure.references import merge, refers_elsewhere, resolve
@@ -103,7 +103,7 @@ async def documents(
             size = replace(size, size=size.size // 2)
             continue
         refs = found.refs
-        delivered = list(zip(refs, found.rows, strict=True))
+        delivered = list(zip(refs, map(without_empties, found.rows), strict=True))
         yield Delivery(archives=delivered, n_bytes=found.n_bytes, seconds=found.seconds)
         if found.total == len(refs):
             return
@@ -172,7 +172,9 @@ async def _pieces(client: Client, question: Question, ref: Ref, required: Requir
     narrower = split(required)
     if len(narrower) == 1:
         archive = await _one(client, question, ref, required.request(in_place=False))
-        return None if archive is None else resolve(archive, required)
+        # What is asked for itself and is a reference's target too is lost in such an answer; the whole has it.
+        whole = await _one(client, question, ref, "*")
+        return None if archive is None else resolve(archive, required, within=whole)
     found = []
     for piece in narrower:
         try:
@@ -216,7 +218,7 @@ async def _ask(
                 f"the server answered entry {row['entry_id']}, which was not asked for, or twice, among "
                 f"{len(batch)} from {batch[0].entry_id} on [{client.server.url}]"
             )
-        found[row["entry_id"]] = row["archive"] if path == ARCHIVES else row
+        found[row["entry_id"]] = row["archive"] if path == ARCHIVES else without_empties(row)
     return Delivery(
         archives=[(asked[entry_id], found[entry_id]) for entry_id in asked if entry_id in found],
         missing=[ref for ref in batch if ref.entry_id not in found],

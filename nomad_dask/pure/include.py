@@ -16,6 +16,7 @@ from typing import Any
 from nomad_dask.pure import paths
 from nomad_dask.pure.errors import RequiredError
 from nomad_dask.pure.required import IN_PLACE, Required, parse
+from nomad_dask.pure.sections import Definitions, SubSection
 
 _OWN = frozenset(("entry_id", "upload_id"))
 """They come with every document, and are the row's own."""
@@ -43,10 +44,66 @@ def parse_include(given: Any) -> Required:
 
 def include_of(required: Required) -> list[str] | None:
     """The names to send; None for the whole document. They may ask for more than the tree, never for less."""
+    if required.sent is not None:
+        return [*required.sent, *sorted(_OWN)]
+    names = _sent(required, None)
+    return None if names is None else [*names, *sorted(_OWN)]
+
+
+def settled(required: Required, definitions: Definitions | None) -> Required:
+    """The same with the names to send: each as far as the server's schema says that no list is on the way.
+
+    A server leaves empty sections out of the lists that it selects from, which gives all others new numbers; so nothing
+    below a list is ever named. Without a schema, names end at the top, or below `results`.
+    """
+    names = _sent(required, definitions)
+    return required if names is None else replace(required, sent=names)
+
+
+def _sent(required: Required, definitions: Definitions | None) -> tuple[str, ...] | None:
     if required.include is not None:
-        return [*dict.fromkeys((*required.include, *sorted(_OWN)))]
-    names = list(dict.fromkeys(_names(required.tree, ()))) if isinstance(required.tree, dict) else [""]
-    return None if "" in names else [*names, *sorted(_OWN)]
+        names = [name for name in required.include if name not in _OWN]
+    elif isinstance(required.tree, dict):
+        names = list(_names(required.tree, ()))
+    else:
+        return None
+    cut = dict.fromkeys(_before_lists(name.split("."), definitions) for name in names if name)
+    if "" in names or "*" in cut:
+        return None
+    return tuple(name for name in cut if not any(name.startswith(f"{other}.") for other in cut))
+
+
+def _before_lists(keys: list[str], definitions: Definitions | None) -> str:
+    """The longest beginning of a name that passes single sections only, and no `*` but at the top."""
+    for n, key in enumerate(keys):
+        if "*" in key:
+            return ".".join(keys[:n] or keys[:1])
+        if n + 1 < len(keys) and not _is_single(keys[: n + 1], definitions):
+            return ".".join(keys[: n + 1])
+    return ".".join(keys)
+
+
+def _is_single(keys: list[str], definitions: Definitions | None) -> bool:
+    """Whether a section stands there, and no list of them."""
+    if definitions is None:
+        return keys == ["results"]
+    name = paths.join(keys)
+    member = definitions.find(name) or definitions.find(f"metadata.{name}")
+    return isinstance(member, SubSection) and not member.repeats
+
+
+def without_empties(document: Any) -> Any:
+    """A document less the empty lists and sections in its sections, which servers leave out as soon as they select.
+
+    Those in lists stay, since they count.
+    """
+    if type(document) is list:
+        nests = any(type(item) in (dict, list) for item in document)
+        return [without_empties(item) for item in document] if nests else document
+    if type(document) is not dict:
+        return document
+    kept = ((key, without_empties(value)) for key, value in document.items())
+    return {key: value for key, value in kept if value or type(value) not in (list, dict)}
 
 
 def _tree_of(names: list[str]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .errors import DatasetError, UserError
@@ -111,6 +111,7 @@ class Manifest:
             {"id": self.id}
             | self.identity()
             | {
+                "sent": self.question.required.sent,
                 "on_new": self.on_new,
                 "batch": {"size": self.batch.size, "fixed": self.batch.fixed, "ceiling": self.batch.ceiling},
                 "created": self.created,
@@ -125,6 +126,8 @@ class Manifest:
     def from_json(cls, tree: dict[str, Any]) -> Manifest:
         """A manifest from what `to_json` gave."""
         required = required_of(tree["source"], tree["required"])
+        if tree.get("sent") is not None:
+            required = replace(required, sent=tuple(tree["sent"]))
         question = Question(tree["owner"], tree["query"], required, tree["resolve_references"])
         chosen = layout(tree["layout"])
         return cls(

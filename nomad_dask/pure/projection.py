@@ -85,6 +85,8 @@ def narrow(
 
 def _like(required: Required, narrower: Any) -> Required:
     """A part of a tree as a value, resolved where the whole is."""
+    if narrower == required.tree:
+        return required
     if isinstance(narrower, dict) and isinstance(required.tree, dict) and IN_PLACE in required.tree:
         narrower = {IN_PLACE: required.tree[IN_PLACE], **narrower}
     return required.like(narrower)
@@ -108,6 +110,8 @@ def _paths_of(tree: Any, wanted: Collection[Keys]) -> Any:
         further = [keys[1:] for keys in wanted if keys[:1] == (key,)]
         if further:
             kept[key] = _paths_of(below, further)
+    if "*" in tree and any(isinstance(below, dict) for key, below in kept.items() if key != "*"):
+        kept["*"] = tree["*"]  # as below: beside `*` a reference may stay its string
     if "*" in kept:
         kept |= {key: "exclude" for key in tree if key not in kept and key != IN_PLACE}
     return kept
@@ -151,6 +155,9 @@ class _Wide:
             below = self.tree(tree[held], further, (*above, key))
             if below != {} or () in further:
                 kept[key if held == "*" else held] = below
+            # Beside `*` the server leaves the string of a reference that cannot be resolved, which it else leaves out.
+            if held != "*" and "*" in tree and type(tree[held]) is dict:
+                rest = rest or not self._is_told((*above, key))
         if rest:
             kept = {key: below for key, below in kept.items() if key in tree}
             kept["*"] = tree["*"]
@@ -175,6 +182,12 @@ class _Wide:
         if self.definitions is None:
             return directive != "include-resolved"
         return isinstance(self.definitions.find(paths.join(keys)), SubSection)
+
+    def _is_told(self, keys: Keys) -> bool:
+        """Whether the server's schema says that sections stand there."""
+        return self.definitions is not None and isinstance(
+            self.definitions.find(paths.join(keys)), SubSection
+        )
 
     def _repeats(self, keys: Keys) -> bool:
         member = self.definitions.find(paths.join(keys)) if self.definitions and keys else None

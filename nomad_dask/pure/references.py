@@ -26,12 +26,16 @@ class _Place(NamedTuple):
     archive: dict[str, Any]
 
 
-def resolve(archive: dict[str, Any], required: Required) -> dict[str, Any]:
+def resolve(
+    archive: dict[str, Any], required: Required, *, within: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The required parts of an archive, each reference that `required` walks through replaced by its target.
 
-    What cannot be resolved stays its string. What was only placed on the way is left out.
+    Local references lead to places in `within`, the whole archive, where that is given, else in the answer itself. What
+    cannot be resolved stays its string. What was only placed on the way is left out.
     """
-    return _Walk(archive.get(REF_ARCHIVES) or {}).part(_Place(archive, archive), required.root, frozenset())
+    place = _Place(archive, archive if within is None else within)
+    return _Walk(archive.get(REF_ARCHIVES) or {}).part(place, required.root, frozenset())
 
 
 def merge(answers: Iterable[Any]) -> Any:

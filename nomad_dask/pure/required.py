@@ -72,6 +72,8 @@ class Required:
     """Whether the tree is of search documents (`pure.include`), where the entry's own names stand at the top."""
     include: tuple[str, ...] | None = None
     """The `include` list as the user wrote it, where that is one."""
+    sent: tuple[str, ...] | None = None
+    """The names that are sent for it, once it is known where documents have lists."""
 
     @property
     def written(self) -> Any:
@@ -123,7 +125,7 @@ class Required:
         return {IN_PLACE: True, **plain} if in_place else plain
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Required, (self.text, self.documents, self.include)
+        return Required, (self.text, self.documents, self.include, self.sent)
 
 
 def parse(required: Any) -> Required:

@@ -211,8 +211,8 @@ class Bulk:
         chosen, question = layouts.layout(layout), self._question(resolve_references, source)
         check_options(on_failure, dtype_backend)
         plan, sample = run(prepare(Client(self._server), question, cut, chosen, schema))
-        batch = sample.batch_size(question, self.batch_size)
-        job = Job(self._server, question, sample.schema, chosen, batch, on_new)
+        batch = sample.batch_size(self.batch_size)
+        job = Job(self._server, sample.question, sample.schema, chosen, batch, on_new)
         return Reading(job, on_failure, dtype_backend), plan
 
 

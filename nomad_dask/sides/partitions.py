@@ -14,6 +14,7 @@ from ..edges.pages import listing
 from ..edges.transport import Client
 from ..pure.errors import EntriesFailedError, RefusedError, UserError
 from ..pure.frames import DtypeBackend, check_backend, to_pandas
+from ..pure.include import settled
 from ..pure.layouts import ONLY, empty
 from ..pure.projection import narrow
 from ..pure.report import Failure, Receipt
@@ -51,6 +52,8 @@ class Reading:
         if columns is None:
             return self
         narrower = narrow(self.job.question.required, columns, self.job.schema, definitions=definitions)
+        if narrower.documents and narrower != self.job.question.required:
+            narrower = settled(narrower, definitions)
         return replace(self, columns=tuple(columns), job=replace(self.job, narrower=narrower))
 
     def meta(self) -> dict[str, pd.DataFrame]:

@@ -19,6 +19,7 @@ from ..edges.pages import LARGEST_PAGE, count, list_page, listing, server_time
 from ..edges.transport import Client
 from ..pure.errors import UserError
 from ..pure.flatten import OnNew
+from ..pure.include import settled
 from ..pure.layouts import WIDE, AnySchema, Layout
 from ..pure.limits import BatchSize
 from ..pure.manifest import Manifest, Question
@@ -161,13 +162,15 @@ async def _walk(client: Client, question: Question, interval: Segment, rank: int
 class Sample:
     """What a few entries, spread over the plan's interval, say of all."""
 
+    question: Question
+    """As it is put from now on: of documents, with the names that are sent."""
     schema: AnySchema
     bytes_per_entry: float | None
     entries: int
 
-    def batch_size(self, question: Question, fixed: int | None = None) -> BatchSize:
+    def batch_size(self, fixed: int | None = None) -> BatchSize:
         """The batch size to begin with: the user's, or what the sample's bytes say."""
-        documents = question.source == "documents"
+        documents = self.question.source == "documents"
         start = BatchSize(ceiling=LARGEST_PAGE) if documents else BatchSize()
         if fixed is not None:
             return replace(start, size=fixed, fixed=True)
@@ -181,6 +184,9 @@ async def take_sample(
     client: Client, question: Question, after: str, matched: int, chosen: Layout = WIDE
 ) -> Sample:
     """Schema and size of an entry from up to 256 entries (16 MB) at 8 points of the id space."""
+    definitions = await definitions_of(client)
+    if question.source == "documents":
+        question = replace(question, required=settled(question.required, definitions))
     refs = await _sample_refs(client, question, after, matched)
     found: list[dict[str, Any]] = []
     n_bytes = 0
@@ -195,8 +201,8 @@ async def take_sample(
         n_bytes += delivery.n_bytes
         if n_bytes > SAMPLE_BYTES:
             break
-    schema = chosen.infer(found, question.required, await definitions_of(client))
-    return Sample(schema, n_bytes / len(found) if found else None, len(found))
+    schema = chosen.infer(found, question.required, definitions)
+    return Sample(question, schema, n_bytes / len(found) if found else None, len(found))
 
 
 async def _sample_refs(client: Client, question: Question, after: str, matched: int) -> list[Ref]:
@@ -245,7 +251,7 @@ async def make_manifest(
     return Manifest(
         id=uuid.uuid4().hex,
         url=client.server.url,
-        question=question,
+        question=sample.question,
         after=cut.after,
         results_max=cut.results_max,
         logged_in=client.server.login is not None,
@@ -253,7 +259,7 @@ async def make_manifest(
         layout=chosen,
         schema=sample.schema,
         on_new=on_new,
-        batch=sample.batch_size(question, batch_size),
+        batch=sample.batch_size(batch_size),
         versions=versions(),
         created=created,
     )

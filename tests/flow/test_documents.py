@@ -87,6 +87,9 @@ def test_columns_become_a_shorter_list(url):
     lazy["results.material.n_elements"].mean().compute()
     assert included(url) == {str({"include": ["results.material.n_elements", "entry_id", "upload_id"]})}
     url.log.clear()
+    lazy["authors.0.name"].compute()
+    assert included(url) == {str({"include": ["authors", "entry_id", "upload_id"]})}
+    url.log.clear()
     assert len(lazy) == 300 and included(url) == {str({"include": ["entry_id", "upload_id"]})}
 
 
@@ -155,3 +158,35 @@ def test_mistakes_are_told_before_anything_is_asked(url, wrong):
     with pytest.raises(UserError, match="source"):
         query_of(url).to_dask_dataframe(source="files")
     assert url.log.count() == 0
+
+
+@pytest.fixture(scope="module")
+def recorded(shared_data):
+    with serve(archives=shared_data) as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    "required",
+    [
+        ["results.material.topology"],
+        ["results.material.topology.cell", "results.material.topology.label"],
+        {"results": {"material": {"topology": {"*": "*", "label": "exclude"}}}},
+        ["results.*", "processing_errors"],
+        ["*"],
+    ],
+)
+@pytest.mark.parametrize("layout", ["wide", "nested", "tables"])
+def test_some_columns_are_as_in_the_whole(recorded, required, layout):
+    """A server leaves empty sections out of lists as soon as it selects: numbers must not move (SPEC 8)."""
+    frames = query_of(recorded, required).to_dask_dataframe(npartitions=2, layout=layout)
+    if layout == "tables":
+        whole = dask.compute(frames)[0]
+        for path, frame in frames.items():
+            pd.testing.assert_frame_equal(frame.compute(), whole[path])
+        return
+    whole = frames.compute()
+    columns = [c for c in frames.columns if c not in ("upload_id", "_more")]
+    assert whole[columns].notna().any(axis=None)
+    for some in (columns[:1], columns[len(columns) // 2 :: 40], columns[-1:]):
+        pd.testing.assert_frame_equal(frames[some].compute(), whole[some])

@@ -35,7 +35,7 @@ def in_this_thread():
 
 def query_of(url, **options):
     defaults = {"results_max": None, "max_requests_per_second": None, "sleep_time": 0.01, "progress": False}
-    return ArchiveQuery(required=REQUIRED, url=str(url), **(defaults | options))
+    return ArchiveQuery(url=str(url), **(defaults | {"required": REQUIRED} | options))
 
 
 def asked_for(url):
@@ -133,3 +133,35 @@ def test_an_empty_result_is_one_typed_empty_partition(url):
     lazy = query_of(url, query={"entry_id": "-" * 28}).to_dask_dataframe()
     assert lazy.npartitions == 1 and len(lazy.compute()) == 0 and len(lazy) == 0
     assert "upload_id" in lazy.columns
+
+
+@pytest.fixture(scope="module")
+def odd():
+    """Archives with references of all kinds, also such as lead nowhere or to another installation."""
+    with serve(n_entries=700, seed=3, kind="small") as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    "required",
+    [
+        {"workflow2": "include-resolved"},
+        {"workflow2": {"results": {"*": "*", "calculation_result_ref": {"energy": "*"}}}},
+        {"workflow2": {"outputs": {"section": "include-resolved"}}, "results": "*"},
+    ],
+)
+def test_some_columns_are_as_in_the_whole(odd, required):
+    lazy = query_of(odd, required=required).to_dask_dataframe(npartitions=2)
+    whole = lazy.compute()
+    columns = [c for c in lazy.columns if c.startswith("workflow2")]
+    assert whole[columns].notna().any(axis=None)
+    for some in ([c] for c in columns[:: max(1, len(columns) // 12)]):
+        pd.testing.assert_frame_equal(lazy[some].compute(), whole[some])
+
+
+def test_tables_alone_are_as_together(odd):
+    required = {"workflow2": {"results": {"*": "*", "calculation_result_ref": {"energy": "*"}}}}
+    lazy = query_of(odd, required=required).to_dask_dataframe(npartitions=2, from_query=True)
+    whole = dask.compute(lazy)[0]
+    for path, frame in lazy.items():
+        pd.testing.assert_frame_equal(frame.compute(), whole[path])

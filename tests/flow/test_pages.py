@@ -196,7 +196,7 @@ def test_a_reference_to_another_installation_costs_no_other_entry(client_of, col
         assert len(remote) > 1
         before = client.tally.requests
         parts = collect(archives(client, question, refs, BatchSize(500, fixed=True), 4, []))
-        assert client.tally.requests - before < 4 * 4 + 5 * len(remote) + 10
+        assert client.tally.requests - before < 4 * 4 + 6 * len(remote) + 10
         found = {ref.entry_id: archive for part in parts for ref, archive in part.archives}
         assert not any(part.failures for part in parts) and len(found) > 1900
         for entry_id, archive in found.items():

@@ -2,13 +2,16 @@
 
 import pickle
 
+import orjson
 import pytest
 
 from nomad_dask.pure.errors import RequiredError
-from nomad_dask.pure.include import include_of, parse_include
+from nomad_dask.pure.include import include_of, parse_include, settled, without_empties
 from nomad_dask.pure.projection import narrow
 from nomad_dask.pure.required import parse
 from nomad_dask.pure.schema import infer
+from nomad_dask.pure.sections import Definitions
+from nomad_dask.testing.generated.schema import schema_json
 
 DOCUMENT = {
     "entry_id": "e",
@@ -19,26 +22,46 @@ DOCUMENT = {
 }
 
 
+DEFINITIONS = Definitions(orjson.loads(schema_json()))
+
+
 @pytest.mark.parametrize(
-    ("given", "tree", "sent"),
+    ("given", "tree", "without", "sent"),
     [
-        (["entry_name", "results.material.elements"], None, None),
-        (["results", "results.material"], {"results": "*"}, ["results", "results.material"]),
-        (["entry_id", "entry_name"], {"entry_name": "*"}, ["entry_id", "entry_name"]),
-        (["results.mat*"], {"results": "*"}, ["results.mat*"]),
-        (["res*", "entry_name"], "*", ["res*", "entry_name"]),
-        ({"results": {"material": "*"}, "entry_name": "*"}, None, ["results.material", "entry_name"]),
-        ({"results": {"*": "*", "method": "exclude"}}, None, ["results"]),
+        (
+            ["entry_name", "results.material.n_elements"],
+            {"entry_name": "*", "results": {"material": {"n_elements": "*"}}},
+            ["entry_name", "results.material"],
+            ["entry_name", "results.material.n_elements"],
+        ),
+        (["results", "results.material"], {"results": "*"}, ["results"], ["results"]),
+        (["entry_id", "entry_name"], {"entry_name": "*"}, ["entry_name"], ["entry_name"]),
+        (["results.mat*"], {"results": "*"}, ["results"], ["results"]),
+        (["results.material.*"], {"results": {"material": "*"}}, ["results.material"], ["results.material"]),
+        (["res*", "entry_name"], "*", ["res*", "entry_name"], ["res*", "entry_name"]),
+        (["authors.name"], {"authors": {"name": "*"}}, ["authors"], ["authors"]),
+        (
+            ["results.material.topology.label"],
+            {"results": {"material": {"topology": {"label": "*"}}}},
+            ["results.material"],
+            ["results.material.topology"],
+        ),
+        ({"results": {"*": "*", "method": "exclude"}}, None, ["results"], ["results"]),
     ],
 )
-def test_names_and_trees(given, tree, sent):
+def test_names_and_trees(given, tree, without, sent):
+    """Nothing below a list is named: what a server leaves out of it would give the others new numbers."""
     required = parse_include(given)
-    if tree is not None:
-        assert required.tree == tree
-    names = include_of(required)
-    assert [n for n in names if n in (sent or given)] == (sent or given)
-    assert {"entry_id", "upload_id"} <= {*names} and len(names) == len({*names})
-    assert pickle.loads(pickle.dumps(required)) == required
+    assert tree is None or required.tree == tree
+    own = ["entry_id", "upload_id"]
+    assert include_of(required) == [*without, *own]
+    assert include_of(settled(required, DEFINITIONS)) == [*sent, *own]
+    assert pickle.loads(pickle.dumps(settled(required, DEFINITIONS))) == settled(required, DEFINITIONS)
+
+
+def test_empty_lists_and_sections_are_left_out_but_in_lists():
+    document = {"a": [], "b": {"c": {}}, "d": [{}, {"e": []}, 1], "f": [[], 0], "g": None}
+    assert without_empties(document) == {"d": [{}, {}, 1], "f": [[], 0], "g": None}
 
 
 @pytest.mark.parametrize("given", [None, "*", "include"])
