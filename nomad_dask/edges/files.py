@@ -24,7 +24,10 @@ from ..pure.errors import DatasetError, NomadDaskError, StorageError, UserError
 
 _LOCAL = ("file://", "local://")
 _NO_CONDITIONAL_PUT = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
-_ADVICE = "; see that the bucket or folder is there, and that endpoint and credentials are those of one who may do this"
+_ADVICE = (
+    "; see that the bucket or folder is there, and that endpoint and credentials, in the environment of each process, "
+    "are those of one who may do this"
+)
 
 
 def absolute(url: str | os.PathLike[str]) -> str:

@@ -75,7 +75,7 @@ class Store:
         Where another run began one at the same moment, that is the other's.
         """
         tree = {"format": FORMAT} | manifest.to_json()
-        self.open_for_writing(manifest)
+        self._make_folders(manifest)
         self._files.begin("manifest.json", orjson.dumps(tree, option=orjson.OPT_INDENT_2))
         return self.manifest() or manifest
 
@@ -89,7 +89,14 @@ class Store:
         self._files.check()
 
     def open_for_writing(self, manifest: Manifest) -> None:
-        """Make sure of the folders of a dataset: a copy of one that is to go on may have come without the empty ones."""
+        """Make sure of a dataset that is to go on: that it may be written to, and has its folders.
+
+        A copy may have come without the empty ones. Raises what `check_writable` does.
+        """
+        self._files.check()
+        self._make_folders(manifest)
+
+    def _make_folders(self, manifest: Manifest) -> None:
         tables = (f"data/{folder}" for folder in manifest.layout.folders(manifest.schema).values())
         with self._files.writing("data"):
             self._files.make(("data", "segments", *tables))

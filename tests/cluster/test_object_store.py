@@ -323,6 +323,19 @@ def test_a_login_that_may_not_write(s3, served, command, monkeypatch):
     iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=policy)
     key = iam.create_access_key(UserName="reader")["AccessKey"]
     line = ("harvest", "--url", served, "--out", f"s3://{BUCKET}/guarded/h", "--workers", 1)
+    begun = (
+        "harvest",
+        "--url",
+        served,
+        "--out",
+        f"s3://{BUCKET}/begun/h",
+        "--workers",
+        1,
+        "--results-max",
+        5,
+    )
+    command(*begun, check=0)
+    s3.rm_file(f"{BUCKET}/begun/h/segments/00000.json")
     served.log.clear()
     ask_for_logins(b"0")
     try:
@@ -330,10 +343,12 @@ def test_a_login_that_may_not_write(s3, served, command, monkeypatch):
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
         reader = command(*line, check=2).stderr
+        goes_on = command(*begun, check=2).stderr
     finally:
         ask_for_logins(b"inf")
     assert f"cannot read s3://{BUCKET}/guarded/h: Forbidden; " in unknown
     assert f"cannot write to s3://{BUCKET}/guarded/h: Access Denied; " in reader
+    assert f"cannot write to s3://{BUCKET}/begun/h: Access Denied; " in goes_on
     assert reader.count("\n") == 1 and key["SecretAccessKey"] not in reader
     assert served.log.count() == 0
 
@@ -415,3 +430,63 @@ def test_a_dataset_taken_away_is_not_begun_again(s3, served, workers, place):
     with pytest.raises(StorageError, match="taken away"):
         store.write_part({}, replace(receipt))
     assert keys(s3, place) == []
+
+
+def test_a_store_that_goes_down_meanwhile(served, command, monkeypatch):
+    """What was written is kept; exit code 1, for the same command may do it when the store is there again."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    place = f"s3://{BUCKET}/down/h"
+    served.faults = Faults(latency=0.05)
+    harvest = subprocess.Popen(
+        arguments(served, place, "--npartitions", 20),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said = []
+    for line in harvest.stderr:
+        said.append(line)
+        if " of 200 entries" in line and not line.startswith("0 of"):
+            break
+    server.stop()
+    out, err = harvest.communicate(timeout=120)
+    assert harvest.returncode == 1, (out, said, err)
+    assert f"error: cannot write {place}/" in err and "finished segments are kept" in err
+    no_secret(out + err)
+    again = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    again.start()
+    try:
+        served.faults = None
+        assert "still to do" in command("status", place, check=1).stdout
+        assert command("resume", place, "--workers", 1, check=0).stdout.startswith("200 entries in s3://")
+    finally:
+        again.stop()
+
+
+def test_workers_that_lack_the_stores_environment_say_so(s3, served, place, command, monkeypatch):
+    """A running cluster has an environment of its own."""
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--host", "127.0.0.1"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    address = next(line.split()[-1] for line in scheduler.stderr if "Scheduler at:" in line)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--no-dashboard"],
+        env=environment | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nowhere"},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        line = ("harvest", "--url", served, "--required", json.dumps(REQUIRED), "--out", place)
+        done = command(*line, "--scheduler", address, check=2)
+        assert f"cannot read {place}: Unable to locate credentials" in done.stderr
+        assert "in the environment of each process" in done.stderr
+    finally:
+        for process in (worker, scheduler):
+            process.terminate()
+            process.wait(60)
