@@ -11,7 +11,7 @@ and the next one goes on. What moved since a segment was written is asked for th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from .edges.store import Store
 from .edges.transport import Client, Server
 from .harvest import Progress, carry_out
 from .pure.errors import DatasetError, RefusedError
-from .pure.history import TIMES, Run, known_until, last_finished, looking_back
+from .pure.history import TIMES, Run, known_until, last_finished, looking_back, moved_since
 from .pure.manifest import Manifest
 from .pure.report import Receipt, Report
 from .sides.planner import count_matching, versions
@@ -51,7 +51,7 @@ def update(
     _refuse_capped(client, store, manifest)
     receipts = store.receipts(manifest.id)
     this = _begun(client, manifest, prune)
-    numbers = range(len(manifest.plan)) if prune else _concerned(client, manifest, receipts)
+    numbers = _concerned(client, manifest, receipts, this)
     tasks = [
         Update(
             store,
@@ -100,9 +100,16 @@ def _ended(run: Run, receipts: Mapping[int, Receipt]) -> Run:
     )
 
 
-def _concerned(client: Client, manifest: Manifest, receipts: Mapping[int, Receipt]) -> list[int]:
-    """Segments with something new, and those that have no receipt."""
+def _concerned(
+    client: Client, manifest: Manifest, receipts: Mapping[int, Receipt], run: Run
+) -> Sequence[int]:
+    """Segments with something new, and those that have no receipt; all of them where names are to be compared."""
+    everything = range(len(manifest.plan))
     try:
+        if run.prune:
+            asked = replace(manifest.question, query=moved_since(manifest.question.query, run.since))
+            wait_for(count_matching(client, asked, manifest.after))
+            return everything
         found = wait_for(segments_with_news(client, manifest, receipts))
     except RefusedError as error:
         if error.status != 422:
@@ -111,7 +118,7 @@ def _concerned(client: Client, manifest: Manifest, receipts: Mapping[int, Receip
             f"{client.server.url} cannot tell what moved: it refuses a search for {', '.join(TIMES)} ({error.words}); "
             "harvest into another folder instead"
         ) from error
-    return sorted(found | set(range(len(manifest.plan))) - receipts.keys())
+    return sorted(found | set(everything) - receipts.keys())
 
 
 def _refuse_capped(client: Client, store: Store, manifest: Manifest) -> None:

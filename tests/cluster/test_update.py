@@ -430,6 +430,33 @@ def test_what_cannot_be_updated_is_refused_with_what_to_do(served, cluster, tmp_
         update(tmp_path / "capped", client=cluster, query={})
 
 
+@pytest.mark.parametrize("prune", [False, True])
+def test_a_server_that_knows_no_times_cannot_tell_what_moved(cluster, tmp_path, prune):
+    class Timeless(Changing):
+        quantities = generate(1).quantities - {"publish_time"}
+
+    with serve(Timeless(generate(60, kind="small"))) as url:
+        harvest(url, tmp_path / "h", cluster)
+        with pytest.raises(DatasetError, match=r"cannot tell what moved.*publish_time.*another folder"):
+            update(tmp_path / "h", prune=prune, client=cluster, **FAST)
+    assert not Store.at(tmp_path / "h").manifest().history
+
+
+def test_what_only_a_login_sees_is_updated_with_a_login(served, archive, cluster, tmp_path):
+    who = next(entry.main_author for entry in archive.entries if entry.state == "embargo")
+    login = {"username": who, "password": f"{who}-pw"}
+    assert harvest(served, tmp_path / "h", cluster, **login).rows > 280
+    mine = [e.entry_id for e in archive.entries if e.state != "public" and e.concerns(who)]
+    archive.reprocess(mine[:2], halved)
+    with pytest.raises(DatasetError, match="logged_in"):
+        update(tmp_path / "h", client=cluster, **FAST)
+    assert update(tmp_path / "h", client=cluster, **login, **FAST).update.changed == 2
+    harvest(served, tmp_path / "fresh", cluster, **login)
+    assert_same(tmp_path / "h", tmp_path / "fresh")
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "h").rglob("*.json"))
+    assert f"{who}-pw".encode() not in kept
+
+
 def test_the_command(served, archive, cluster, tmp_path, command):
     harvest(served, tmp_path / "h", cluster)
     archive.reprocess(public(archive)[:4], halved)
