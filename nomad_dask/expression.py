@@ -8,19 +8,27 @@ the required paths of those. Both stand in the graph as `Read`: what all partiti
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 from dask._task_spec import DataNode, Task, TaskRef
 from dask.dataframe.dask_expr._collection import new_collection
-from dask.dataframe.dask_expr._expr import Blockwise, Expr, Index, PartitionsFiltered, Projection
+from dask.dataframe.dask_expr._expr import (
+    Blockwise,
+    Expr,
+    Index,
+    PartitionsFiltered,
+    Projection,
+    determine_column_projection,
+)
 from dask.dataframe.dask_expr._reductions import Len
+from dask.dataframe.dask_expr._util import _convert_to_list
 from dask.dataframe.dask_expr.io.io import BlockwiseIO
 
 from .limiter import within_limits
 from .logins import lend_to_default
+from .pure.sections import Definitions
 from .pure.segments import ALPHABET, Plan, Segment
 from .sides.definitions import known_definitions
 from .sides.partitions import Reading, read_frame, read_frames
@@ -54,13 +62,20 @@ class _OfPlan(PartitionsFiltered, BlockwiseIO):
     def _divisions(self) -> tuple[str, ...]:
         return divisions_of(self.operand("plan").segments)
 
-    def _read(self, columns: list[str] | None, meta: Any, function: Callable[..., Any]) -> Read:
-        """The node that stands in the graph; made on the client, as a computation begins."""
+    @property
+    def reading(self) -> Reading:
+        """What all partitions share."""
         reading: Reading = self.operand("reading")
-        server = reading.job.server
-        lend_to_default(server)
-        narrower = reading.of(columns, known_definitions(server))
-        return Read(Shared(narrower), self.operand("plan"), meta, function, self.operand("_partitions"))
+        return reading
+
+    def _definitions(self) -> Definitions | None:
+        """The server's schema, as a computation begins on the client; its workers get the login now."""
+        lend_to_default(self.reading.job.server)
+        return known_definitions(self.reading.job.server)
+
+    def _read(self, reading: Reading, meta: Any, function: Callable[..., Any]) -> Read:
+        """The node that stands in the graph."""
+        return Read(Shared(reading), self.operand("plan"), meta, function, self.operand("_partitions"))
 
 
 class ReadSegments(_OfPlan):
@@ -91,38 +106,59 @@ class ReadSegments(_OfPlan):
         return simplified
 
     def _lower(self) -> Expr:
-        read = self._read(self.operand("columns"), self.operand("user_meta")[self.columns], read_frame)
+        reading = self.reading.of(self.operand("columns"), self._definitions())
+        read = self._read(reading, self.operand("user_meta")[self.columns], read_frame)
         return Part(read, self.columns[0], self._meta) if self.operand("_series") else read
 
 
 class ReadTables(_OfPlan):
-    """Partitions that are dicts of frames by required path; `paths` of None are all."""
+    """Partitions that are dicts of frames by required path.
 
-    _parameters = ["reading", "plan", "paths", "_partitions"]  # noqa: RUF012
-    _defaults = {"paths": None, "_partitions": None}  # noqa: RUF012
+    `wanted`: the paths to read, each with the columns that are needed of it, or None for all of them.
+    """
+
+    _parameters = ["reading", "plan", "wanted", "_partitions"]  # noqa: RUF012
+    _defaults = {"wanted": None, "_partitions": None}  # noqa: RUF012
 
     ndim = 0
     _meta = None
 
     def _simplify_up(self, parent: Expr, dependents: Any) -> Any:
-        """Read the paths that some frame above needs, and no others; all parents decide alike, and share the node."""
+        """Read what the frames above need, and no more; all parents decide alike, and so share the node."""
         above = [reference() for reference in dependents[self._name]]
-        wanted = {frame.operand("key") for frame in above if isinstance(frame, Part)}
-        if not isinstance(parent, Part) or not wanted or wanted == set(self.paths):
+        parts = [part for part in above if isinstance(part, Part)]
+        if not isinstance(parent, Part) or not parts:
             return None
-        narrower: Any = self.substitute_parameters({"paths": [path for path in self.paths if path in wanted]})
-        substituted: Any = parent.substitute(self, narrower)
-        return substituted
+        columns: dict[str, set[str] | None] = {}
+        for part in parts:
+            path, some = part.operand("key"), part.operand("columns")
+            before = columns.get(path, set())
+            columns[path] = None if some is None or before is None else before | {*some}
+        wanted = {
+            path: None if some is None else tuple(sorted(some))
+            for path, some in sorted(columns.items(), key=lambda item: self._paths.index(item[0]))
+        }
+        if wanted == self.wanted:
+            return None
+        return parent.substitute(self, self.substitute_parameters({"wanted": wanted}))
+
+    @functools.cached_property
+    def _paths(self) -> list[str]:
+        job = self.reading.job
+        return list(job.layout.arrow(job.schema))
 
     @property
-    def paths(self) -> list[str]:
-        """The required paths that are read."""
-        chosen: list[str] | None = self.operand("paths")
-        layout, schema = self.operand("reading").job.layout, self.operand("reading").job.schema
-        return list(layout.arrow(schema)) if chosen is None else chosen
+    def wanted(self) -> dict[str, tuple[str, ...] | None]:
+        """The required paths that are read, and the columns that are needed of each."""
+        chosen: dict[str, tuple[str, ...] | None] | None = self.operand("wanted")
+        return dict.fromkeys(self._paths) if chosen is None else chosen
 
     def _lower(self) -> Expr:
-        return self._read(self.operand("paths"), None, read_frames)
+        wanted = self.wanted
+        reading = self.reading
+        if wanted != dict.fromkeys(self._paths):
+            reading = reading.of_tables(wanted, self._definitions())
+        return self._read(reading, None, read_frames)
 
 
 class Read(PartitionsFiltered, BlockwiseIO):
@@ -149,22 +185,40 @@ class Read(PartitionsFiltered, BlockwiseIO):
 
 
 class Part(Blockwise):
-    """One item of each partition: a frame of the tables, or a column of a frame."""
+    """One item of each partition: a frame of the tables, with some of its columns, or a column of a frame."""
 
-    _parameters = ["frame", "key", "user_meta"]  # noqa: RUF012
+    _parameters = ["frame", "key", "user_meta", "columns"]  # noqa: RUF012
+    _defaults = {"columns": None}  # noqa: RUF012
 
     @functools.cached_property
     def _name(self) -> str:
         return f"part-{self.deterministic_token}"
 
-    @property
+    @functools.cached_property
     def _meta(self) -> Any:
-        return self.operand("user_meta")
+        columns = self.operand("columns")
+        meta = self.operand("user_meta")
+        return meta if columns is None else meta[[*columns]]
+
+    def _simplify_up(self, parent: Expr, dependents: Any) -> Any:
+        """Columns that are all that is needed of a table are told to what reads it."""
+        if not isinstance(parent, Projection) or not isinstance(self.operand("frame"), ReadTables):
+            return None
+        needed: Any = _convert_to_list(determine_column_projection(self, parent, dependents))
+        kept = [column for column in self._meta.columns if column in needed]
+        if kept == [*self._meta.columns]:
+            return None
+        narrower: Any = self.substitute_parameters({"columns": kept})
+        return type(parent)(narrower, *parent.operands[1:])
 
     def _task(self, name: Any, index: int) -> Task:
-        return Task(
-            name, operator.getitem, TaskRef((self.operand("frame")._name, index)), self.operand("key")
-        )
+        frame = TaskRef((self.operand("frame")._name, index))
+        return Task(name, _item, frame, self.operand("key"), self.operand("columns"))
+
+
+def _item(partition: Any, key: str, columns: Sequence[str] | None) -> Any:
+    found = partition[key]
+    return found if columns is None else found[[*columns]]
 
 
 def divisions_of(segments: Sequence[Segment]) -> tuple[str, ...]:

@@ -75,7 +75,44 @@ def narrow(
         return required.like({})
     if not isinstance(schema, Schema):
         return _like(required, _paths_of(required.tree, names))
-    ends = _ends(schema)
+    return _walked(required, names, _ends(schema), definitions)
+
+
+def narrow_tables(
+    required: Required,
+    wanted: Mapping[str, Iterable[str] | None],
+    schema: TablesSchema,
+    *,
+    definitions: Definitions | None = None,
+) -> Required:
+    """The part of `required` that gives these columns of these tables, by required path; None: a table whole.
+
+    Rows are occurrences, and the server sends a section also where it has nothing of what was asked for in it; so a
+    table's columns are narrowed as those of the wide layout. Search documents leave such sections out: there, and where
+    none of its columns holds values, a table is asked for whole. Errors as of `narrow`.
+    """
+    names: list[Keys] = []
+    for path, columns in wanted.items():
+        table = schema.by_path[path]
+        whole = dict(zip(table.names(), table.values.names, strict=True))
+        chosen = None if columns is None else [*columns]
+        values = [whole[name] for name in chosen or () if name in whole]
+        if chosen is None or MORE in chosen or not values or required.documents:
+            names.append(paths.split(path))
+        else:
+            names += [paths.split(name) for name in values]
+    if all(columns is None for columns in wanted.values()) or required.documents:
+        return narrow(required, wanted, schema, definitions=definitions)
+    plain = [tuple(map(_plain, keys)) for keys in names]
+    ends = frozenset(_unnumbered(paths.split(n)) for table in schema.tables for n in table.values.names)
+    return _walked(
+        required, [keys[: keys.index("*")] if "*" in keys else keys for keys in plain], ends, definitions
+    )
+
+
+def _walked(
+    required: Required, names: Collection[Keys], ends: frozenset[Keys], definitions: Definitions | None
+) -> Required:
     for deepest in (_DEEPEST, 4, 3, 2, 1, 0):
         found = _like(required, _Wide(ends, definitions, deepest).tree(required.tree, names))
         if len(found.text) <= max(MOST_TEXT, len(required.text)):

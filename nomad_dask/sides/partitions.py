@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,8 +16,9 @@ from ..pure.errors import EntriesFailedError, RefusedError, UserError
 from ..pure.frames import DtypeBackend, check_backend, to_pandas
 from ..pure.include import settled
 from ..pure.layouts import ONLY, empty
-from ..pure.projection import narrow
+from ..pure.projection import narrow, narrow_tables
 from ..pure.report import Failure, Receipt
+from ..pure.required import Required
 from ..pure.schema import ENTRY_ID, UPLOAD_ID
 from ..pure.sections import Definitions
 from ..pure.segments import Segment
@@ -52,9 +53,22 @@ class Reading:
         if columns is None:
             return self
         narrower = narrow(self.job.question.required, columns, self.job.schema, definitions=definitions)
+        return self._asking(tuple(columns), narrower, definitions)
+
+    def of_tables(
+        self, wanted: Mapping[str, Sequence[str] | None], definitions: Definitions | None = None
+    ) -> Reading:
+        """The same for some tables, and for some columns of them (None: all)."""
+        asked = self.job.question.required
+        narrower = narrow_tables(asked, wanted, self.job.schema, definitions=definitions)  # type: ignore[arg-type]
+        return self._asking(tuple(wanted), narrower, definitions)
+
+    def _asking(
+        self, columns: tuple[str, ...], narrower: Required, definitions: Definitions | None
+    ) -> Reading:
         if narrower.documents and narrower != self.job.question.required:
             narrower = settled(narrower, definitions)
-        return replace(self, columns=tuple(columns), job=replace(self.job, narrower=narrower))
+        return replace(self, columns=columns, job=replace(self.job, narrower=narrower))
 
     def meta(self) -> dict[str, pd.DataFrame]:
         """Empty frames like those that will be read, by the layout's keys."""

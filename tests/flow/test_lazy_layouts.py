@@ -21,6 +21,13 @@ def shared():
         yield url
 
 
+@pytest.fixture(scope="module")
+def odd():
+    """Archives with references of all kinds, empty sections, and entries that lack what others have."""
+    with serve(n_entries=120, seed=3) as url:
+        yield url
+
+
 @pytest.fixture
 def url(shared):
     yield shared
@@ -71,7 +78,28 @@ def test_a_frame_alone_asks_for_its_own_path(url):
     assert asked_for(url) == [{"run": {"program": "*"}}] * 4
     url.log.clear()
     dask.compute(frames[ENERGY]["total.value"].mean(), frames[PROGRAM]["name"].count())
-    assert asked_for(url) == [{"run": {"program": "*", "calculation": {"energy": "*"}}}] * 4
+    value = {"energy": {"total": {"value": "*"}}}
+    assert asked_for(url) == [{"run": {"program": {"name": "*"}, "calculation": value}}] * 4
+
+
+@pytest.mark.parametrize(
+    "required",
+    [
+        {
+            "run": {"calculation": "*", "system": {"atoms": "*"}},
+            "workflow2": {"results": {"calculation_result_ref": "*"}},
+        },
+        {"run[-1]": "*", "results": {"material": {"topology": "*"}}},
+        {"workflow2": {"results": {"*": "*", "calculation_result_ref": {"energy": "*"}}, "tasks": "*"}},
+    ],
+)
+def test_some_columns_of_a_table_are_as_in_the_whole(odd, required):
+    frames = query_of(odd, required).to_dask_dataframe(npartitions=2, from_query=True)
+    whole = dask.compute(frames)[0]
+    for path, frame in frames.items():
+        columns = list(frame.columns)
+        for some in (columns[1:2], columns[len(columns) // 2 :: 9], columns[-2:-1], ["upload_id"]):
+            pd.testing.assert_frame_equal(frame[some].compute(), whole[path][some])
 
 
 def test_one_row_per_occurrence_with_the_sections_numbers(url):
