@@ -9,7 +9,7 @@ A document has what an archive has under `metadata` at its top, beside `results`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -35,10 +35,14 @@ def parse_include(given: Any) -> Required:
                 raise RequiredError(
                     f"required: {name!r} is no name of a quantity, such as results.material.elements"
                 )
+        _refuse_metadata(name.split(".")[0] for name in given)
         tree = _tree_of([name for name in given if name not in _OWN])
         return replace(Required(parse(tree).text, documents=True), include=tuple(given))
+    if isinstance(given, str) and given not in ("*", "include", "include-resolved"):
+        raise RequiredError(f"required: names of documents come as a list: [{given!r}]")
     checked = parse(given)
     _refuse_slices(checked.tree, ())
+    _refuse_metadata(checked.tree if isinstance(checked.tree, dict) else ())
     return Required(checked.text, documents=True)
 
 
@@ -138,6 +142,14 @@ def _names(tree: dict[str, Any], above: tuple[str, ...]) -> Iterator[str]:
             yield from inner or [".".join((*above, key))]
         elif below != "exclude":
             yield ".".join((*above, key))
+
+
+def _refuse_metadata(names: Iterable[str]) -> None:
+    if "metadata" in names:
+        raise RequiredError(
+            "required: search documents have at their top what archives have under metadata; "
+            "write entry_name for metadata.entry_name"
+        )
 
 
 def _refuse_slices(tree: Any, above: tuple[str, ...]) -> None:

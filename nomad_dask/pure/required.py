@@ -124,6 +124,18 @@ class Required:
         plain = {key: value for key, value in self.tree.items() if key != IN_PLACE}
         return {IN_PLACE: True, **plain} if in_place else plain
 
+    def reaches(self, name: str) -> bool:
+        """Whether a column of that name may hold something that is required; numbers of sections are passed over."""
+        node: Node | None = self.root
+        for key in paths.split(name):
+            if isinstance(node, Leaf):
+                return True
+            below = node.child(key) if node is not None else None
+            if below is None and not key.isdecimal():
+                return False
+            node = below or node
+        return True
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Required, (self.text, self.documents, self.include, self.sent)
 

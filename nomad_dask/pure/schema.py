@@ -147,6 +147,26 @@ def _column(name: str, kind: str) -> Column:
     return Column(name, types.STRING, json=True) if kind == types.JSON else Column(name, kind)
 
 
+def check_given(given: Any, required: Required | None = None) -> None:
+    """UserError for what gives no types; with `required` also for a name that it does not reach."""
+    if isinstance(given, pa.Schema):
+        names: dict[Any, Any] = {field.name: field.type for field in given if field.name not in RESERVED}
+    elif isinstance(given, Mapping):
+        names = dict(given)
+    else:
+        raise UserError(f"schema is a dict of names and types, or an Arrow schema, not {given!r}")
+    for name, kind in names.items():
+        if not isinstance(name, str) or not isinstance(kind, str | pa.DataType):
+            raise UserError(f"schema: {name!r}: {kind!r} is no name of a column and its type")
+        if isinstance(kind, str):
+            types.parse(kind)
+        if required is not None and not required.reaches(name):
+            asked = ", ".join(required.paths[:5])
+            raise UserError(
+                f"schema: {name} is not at or below what is required ({asked}); is it spelled right?"
+            )
+
+
 def _given_columns(given: GivenTypes) -> dict[str, Column]:
     if not isinstance(given, pa.Schema):
         return {name: _column(name, types.parse(kind)) for name, kind in given.items()}

@@ -17,7 +17,7 @@ from ..pure.flatten import OnNew
 from ..pure.frames import DtypeBackend
 from ..pure.manifest import Question, Source, identity
 from ..pure.report import Report
-from ..pure.schema import GivenTypes
+from ..pure.schema import GivenTypes, check_given
 from ..pure.segments import Plan
 from ..sides.partitions import OnFailure, Reading, check_options
 from ..sides.planner import Cut, make_manifest, make_plan, prepare
@@ -164,6 +164,7 @@ class Bulk:
             layouts.layout(_layout_of(layout, from_query)),
             self._cut_as(partition_size, npartitions),
         )
+        _check_schema(schema, question, chosen)
         cluster = Cluster(workers, scheduler)
         if store.in_memory and client is None:
             raise UserError(
@@ -210,10 +211,17 @@ class Bulk:
         """What partitions of lazy frames read, and the segments. Options are checked before anything is asked."""
         chosen, question = layouts.layout(layout), self._question(resolve_references, source)
         check_options(on_failure, dtype_backend)
+        _check_schema(schema, question, chosen)
         plan, sample = run(prepare(Client(self._server), question, cut, chosen, schema))
         batch = sample.batch_size(self.batch_size)
         job = Job(self._server, sample.question, sample.schema, chosen, batch, on_new)
         return Reading(job, on_failure, dtype_backend), plan
+
+
+def _check_schema(schema: GivenTypes | None, question: Question, chosen: layouts.Layout) -> None:
+    if schema is not None:
+        # Nested columns are named by required paths, which that layout checks itself.
+        check_given(schema, None if chosen is layouts.NESTED else question.required)
 
 
 def _layout_of(name: LayoutName, from_query: bool) -> LayoutName:

@@ -204,6 +204,10 @@ def test_mistakes_are_told_before_anything_is_asked(url):
     for wrong in ({"layout": "long"}, {"layout": "nested", "from_query": True}, {"dtype_backend": "arrow"}):
         with pytest.raises(UserError):
             query_of(url).to_dask_dataframe(**wrong)
+    given = (["a"], "a", {"run.program.name": "text"}, {"run.program.name": 3}, {"metadata.x": "string"})
+    for schema in given:
+        with pytest.raises(UserError, match="schema"):
+            query_of(url).to_dask_dataframe(schema=schema)
     assert url.log.count() == 0
     with pytest.raises(UserError, match=r"run\.programme"):
         query_of(url).to_dask_dataframe(layout="nested", schema={"run.programme": "string"})

@@ -91,7 +91,17 @@ def test_columns_narrow_the_names(columns):
 
 
 @pytest.mark.parametrize(
-    "given", [{"run[0]": "*"}, {"results": {"x[1:2]": "*"}}, ["a..b"], [3], {"results": 1}]
+    "given",
+    [
+        {"run[0]": "*"},
+        {"results": {"x[1:2]": "*"}},
+        ["a..b"],
+        [3],
+        "entry_name",
+        ["metadata.entry_name"],
+        {"metadata": "*"},
+        {"results": 1},
+    ],
 )
 def test_mistakes_are_refused(given):
     with pytest.raises(RequiredError, match="required: "):
