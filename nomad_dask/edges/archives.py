@@ -25,6 +25,10 @@ from .transport import Client
 ARCHIVES = "entries/archive/query"
 _MOST_AT_ONCE = 1_000
 """Entries asked for by name in one request that is not sized by experience."""
+HELD_BYTES = 80e6
+"""Of answers under way or waiting to be taken, uncompressed: decoded they are several times as large."""
+_UNKNOWN = 3
+"""Batches under way, of so few entries that one may be huge, before the first has come."""
 _FEW = 4
 _REMOTE = "reference to remote archive"
 
@@ -61,19 +65,24 @@ async def archives(
     """The archives of listed entries, batch by batch, in the order of the list, `in_flight` requests at a time.
 
     `in_flight` None: as many as this process's part of the limits, and one that waits its turn, at every moment anew.
+    Never more than `HELD_BYTES` of answers, by the size of those before; a few of a size that is not known yet.
     Entries that do not come are asked for once more, by themselves, after the rest. `sizes` is filled with the
     batch sizes used. A consumer that pauses holds back new requests.
     """
     todo, absent = deque(refs), list[Ref]()
     window: deque[asyncio.Task[Delivery]] = deque()
+    room = _UNKNOWN if size.size < _UNKNOWN else len(todo)
     try:
         while todo or window:
-            while todo and len(window) < (in_flight or client.in_flight + 1):
+            while todo and len(window) < min(room, in_flight or client.in_flight + 1):
                 batch = [todo.popleft() for _ in range(min(size.size, len(todo)))]
                 sizes.append(len(batch))
                 window.append(asyncio.create_task(_batch(client, question, batch)))
             delivery = await window.popleft()
             size = size.seen(len(delivery.archives), delivery.n_bytes, delivery.seconds)
+            if delivery.archives:
+                expected = size.size * delivery.n_bytes / len(delivery.archives)
+                room = max(1, int(HELD_BYTES / max(1, expected)))
             absent += delivery.missing
             delivery.missing = []
             yield delivery

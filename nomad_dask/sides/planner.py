@@ -44,6 +44,8 @@ SAMPLE = 256
 """Entries looked at for the schema and the size of an entry."""
 SAMPLE_POINTS = 8
 SAMPLE_BYTES = 16e6
+_FEWEST = 4
+"""Entries that even the largest archives are sampled by; they come one by one, so that they are not all in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ class Sample:
 async def take_sample(
     client: Client, question: Question, after: str, matched: int, chosen: Layout = WIDE
 ) -> Sample:
-    """Schema and size of an entry from up to 256 entries (16 MB) at 8 points of the id space."""
+    """Schema and size of an entry from up to 256 entries (16 MB, or four entries) at 8 points of the id space."""
     definitions = await definitions_of(client)
     if question.source == "documents":
         question = replace(question, required=settled(question.required, definitions))
@@ -195,11 +197,11 @@ async def take_sample(
         ref for k in range(stride) for ref in refs[k::stride]
     ]  # one of each point first: the rest may not come
     async for delivery in archives(
-        client, question, order, BatchSize(16, ceiling=64, target_bytes=2e6), 2, []
+        client, question, order, BatchSize(1, ceiling=64, target_bytes=2e6), 2, []
     ):
         found += [archive for _, archive in delivery.archives]
         n_bytes += delivery.n_bytes
-        if n_bytes > SAMPLE_BYTES:
+        if n_bytes > SAMPLE_BYTES and len(found) >= _FEWEST:
             break
     schema = chosen.infer(found, question.required, definitions)
     return Sample(question, schema, n_bytes / len(found) if found else None, len(found))

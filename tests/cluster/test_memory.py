@@ -1,0 +1,150 @@
+"""Issue 5, SPEC 5: memory is bounded: the scheduler's and the client's by the window, a worker's by its batches."""
+
+import gc
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from nomad_dask import harvest
+from nomad_dask.pure.report import Receipt
+from nomad_dask.pure.segments import Plan, Segment
+from nomad_dask.testing import Corpus, Entry, serve
+
+WARM, SEGMENTS = 1500, 2700
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A task that reads and writes nothing, and returns a receipt as large as any."""
+
+    number: int
+
+    def write(self):
+        return receipt_of(self.number)
+
+
+def receipt_of(number):
+    return Receipt(
+        number,
+        *("a" * 28, "b" * 28, 1, "c" * 28, "d" * 28),
+        n_bytes=1000 + number,
+        seconds=number / 7,
+        requests=2,
+        statuses={"200": 2},
+        batch_sizes=(1, 2, 4),
+        dataset=f"{number:032d}",
+        parts={f"part-{number:05d}.parquet": 2000 + number},
+    )
+
+
+def resident():
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_many_segments_flood_neither_the_scheduler_nor_the_client(cluster):
+    """With the scheduler in this process: both together grow by less than 2 kB a segment."""
+    from distributed.protocol import pickle as wire
+
+    wire.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    tasks = [Nothing(number) for number in range(SEGMENTS)]
+    plan = Plan(tuple(Segment() for _ in tasks), SEGMENTS, True, SEGMENTS)
+    scheduler, receipts = cluster.cluster.scheduler, {}
+    known, sizes = [], {}
+
+    def watch(report):
+        known.append(len(scheduler.tasks))
+        if report.done in (WARM, SEGMENTS):
+            sizes[report.done] = resident()
+
+    try:
+        harvest._drive(cluster, tasks, receipts, plan, watch)
+    finally:
+        wire.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    assert len(receipts) == SEGMENTS
+    assert max(known) <= 2 * 4 + 4, "twice the threads of the workers, and what is being forgotten"
+    assert (sizes[SEGMENTS] - sizes[WARM]) / (SEGMENTS - WARM) < 2000
+
+
+def test_what_is_kept_of_a_receipt_is_small():
+    """Under 700 bytes, and what reports, `failures.parquet` and the proof of the parts need is there."""
+    import tracemalloc
+
+    whole = [pickle.dumps(receipt_of(number)) for number in range(1000)]
+    tracemalloc.start()
+    try:
+        kept = [harvest._kept(pickle.loads(receipt)) for receipt in whole]
+        assert tracemalloc.get_traced_memory()[0] / len(kept) < 800
+    finally:
+        tracemalloc.stop()
+    first = receipt_of(0)
+    assert kept[0].parts == first.parts and kept[0].requests == first.requests and kept[0].rows == first.rows
+
+
+class Large(Corpus):
+    """Entries with archives of 20 MB: trajectories of 25 steps with forces on 12,000 atoms."""
+
+    quantities = frozenset({"entry_id", "upload_id", "parser_name"})
+
+    def __init__(self, n):
+        letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        self._ids = [f"{letters[k]}{k:027d}" for k in range(n)]
+
+    @cached_property
+    def entries(self):
+        return [Entry(i, f"U{i[-21:]}", "vasp") for i in self._ids]
+
+    def document(self, i):
+        return {"entry_id": self._ids[i], "upload_id": self.entries[i].upload_id, "parser_name": "vasp"}
+
+    def archive(self, i):
+        return self.template(0)
+
+    def shape(self, i):
+        return 0
+
+    def template(self, shape):
+        dice = Random(1)
+        forces = [[dice.gauss(0, 1) for _ in range(3)] for _ in range(12_000)]
+        steps = [{"energy": {"total": k / 7}, "forces": {"total": forces}} for k in range(25)]
+        return {"run": [{"calculation": steps}]}
+
+
+READ = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from nomad_dask import ArchiveQuery
+from nomad_dask.edges.loop import run
+from nomad_dask.edges.transport import Client
+from nomad_dask.sides.planner import Cut, make_manifest
+from nomad_dask.sides.worker import job_of, read_segment
+
+query = ArchiveQuery(url=sys.argv[1], required="*", results_max=None, max_requests_per_second=None, progress=False)
+manifest = run(make_manifest(Client(query._server), query._question(), Cut(npartitions=2)))
+job = job_of(manifest, query._server)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+planned = peak()
+with ThreadPoolExecutor(2) as threads:
+    receipts = list(threads.map(lambda s: read_segment(job, s)[1], manifest.plan.segments))
+print(sum(r.rows for r in receipts), sum(r.n_bytes for r in receipts), planned, peak())
+"""
+
+
+def test_archives_of_20_mb_stay_below_a_gigabyte_and_a_half():
+    """A worker's process: two threads, a segment of ten such archives each, ten requests at once by default."""
+    with serve(Large(20)) as url:
+        done = subprocess.run(
+            [sys.executable, "-c", READ, str(url)], capture_output=True, text=True, timeout=250
+        )
+    assert done.returncode == 0, done.stderr
+    rows, n_bytes, planned, peak = map(int, done.stdout.split())
+    print(f"planning {planned / 1e6:.0f} MB, reading {peak / 1e6:.0f} MB")
+    assert rows == 20 and n_bytes > 20 * 18e6
+    assert planned < 1.0e9 and peak < 1.5e9
