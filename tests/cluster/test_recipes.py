@@ -73,17 +73,20 @@ def size_of(out):
     return len(pd.read_parquet(f"{out}/data"))
 
 
-def test_workers_that_join_late_take_part(served, tmp_path):
+def test_workers_that_join_late_take_part(served, tmp_path, monkeypatch):
     """And bring work with them: the window of tasks grows with the cluster."""
     from distributed import Client
 
+    monkeypatch.setattr("nomad_dask.harvest._LOOK_EVERY", 0)
     served.faults = Faults(latency=0.1)
+    with_the_scheduler = []
     with ExitStack() as stack:
         address = stack.enter_context(scheduler())[1]
         stack.enter_context(worker(address, "--nthreads", 1, "--name", "early"))
         client = stack.enter_context(Client(address, set_as_default=False))
 
         def join(report):
+            with_the_scheduler.append(len(client.futures))
             if report.done == 2:
                 stack.enter_context(worker(address, "--nthreads", 8, "--name", "late"))
 
@@ -94,7 +97,8 @@ def test_workers_that_join_late_take_part(served, tmp_path):
         ran = client.run(lambda dask_worker: (dask_worker.name, dask_worker.state.executed_count))
     assert report.complete and size_of(tmp_path / "h") == 200
     by_name = dict(ran.values())
-    assert by_name["late"] > 2 * by_name["early"], by_name
+    assert by_name["late"] > 2, by_name
+    assert max(with_the_scheduler[:2]) <= 2 and max(with_the_scheduler) > 2 * 8, "two for each thread of both"
 
 
 @pytest.fixture(scope="module")
