@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venvs/peers
 
-.PHONY: demo test fuzz test-peers lint bench bench-20m clean
+.PHONY: demo test fuzz test-peers lint bench bench-20m bench-memory clean
 
 demo: $(VENV)/installed
 	$(BIN)/nomad-dask demo
@@ -31,6 +31,10 @@ bench: $(VENV)/installed-dev
 # Plans 20 million ids and simulates their harvest with costs that it measures (6 minutes).
 bench-20m: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/harvest_20m.py
+
+# Memory of workers and of the client: 200,000 entries, archives of 20 MB, 12,000 segments.
+bench-memory: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/memory.py
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("nomad-dask needs Python 3.11 or newer; this is %d.%d: make PYTHON=python3.11" % v[:2])'
