@@ -61,10 +61,15 @@ def test_an_older_server_has_no_schema_and_that_is_no_error():
 
 def test_types_that_the_user_gives_go_before_all_others():
     with serve(n_entries=30, version="1.3") as url:
-        given = {"results.material.n_elements": "double", "run.7.calculation.0.energy.total.never": "list<int64>"}
+        given = {
+            "results.material.n_elements": "double",
+            "run.7.calculation.0.energy.total.never": "list<int64>",
+        }
         frame = query_of(url).to_delayed(npartitions=1, schema=given)[0].compute(scheduler="sync")
         assert str(frame["results.material.n_elements"].dtype) == "double[pyarrow]"
-        assert frame["run.7.calculation.0.energy.total.never"].isna().all() and "list" in str(frame["run.7.calculation.0.energy.total.never"].dtype)
+        assert frame["run.7.calculation.0.energy.total.never"].isna().all() and "list" in str(
+            frame["run.7.calculation.0.energy.total.never"].dtype
+        )
 
 
 def test_a_schema_that_cannot_be_had_is_a_warning():
