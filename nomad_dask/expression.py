@@ -62,6 +62,10 @@ class _OfPlan(PartitionsFiltered, BlockwiseIO):
     def _divisions(self) -> tuple[str, ...]:
         return divisions_of(self.operand("plan").segments)
 
+
+class _Logical(_OfPlan):
+    """What a user's frame is made of, until a computation begins."""
+
     @property
     def reading(self) -> Reading:
         """What all partitions share."""
@@ -78,7 +82,7 @@ class _OfPlan(PartitionsFiltered, BlockwiseIO):
         return Read(Shared(reading), self.operand("plan"), meta, function, self.operand("_partitions"))
 
 
-class ReadSegments(_OfPlan):
+class ReadSegments(_Logical):
     """A frame whose partitions are segments; `columns` of None are all, and an empty list is the index alone."""
 
     _parameters = ["reading", "plan", "user_meta", "columns", "_partitions", "_series"]  # noqa: RUF012
@@ -111,7 +115,7 @@ class ReadSegments(_OfPlan):
         return Part(read, self.columns[0], self._meta) if self.operand("_series") else read
 
 
-class ReadTables(_OfPlan):
+class ReadTables(_Logical):
     """Partitions that are dicts of frames by required path.
 
     `wanted`: the paths to read, each with the columns that are needed of it, or None for all of them.
@@ -161,22 +165,15 @@ class ReadTables(_OfPlan):
         return self._read(reading, None, read_frames)
 
 
-class Read(PartitionsFiltered, BlockwiseIO):
+class Read(_OfPlan):
     """The tasks: what all share, and a segment each."""
 
     _parameters = ["shared", "plan", "user_meta", "function", "_partitions"]  # noqa: RUF012
     _defaults = {"_partitions": None}  # noqa: RUF012
 
-    @functools.cached_property
-    def _name(self) -> str:
-        return f"nomad-{self.deterministic_token}"
-
     @property
     def _meta(self) -> Any:
         return self.operand("user_meta")
-
-    def _divisions(self) -> tuple[str, ...]:
-        return divisions_of(self.operand("plan").segments)
 
     def _filtered_task(self, name: Any, index: int) -> Task:
         shared = TaskRef((self.operand("shared")._name, 0))

@@ -23,7 +23,8 @@ def tree_of(given: Any, name: str) -> Any:
     except orjson.JSONDecodeError as error:
         where = f" in {given[1:]}" if given.startswith("@") else ""
         raise UserError(
-            f"{name}: malformed JSON{where}: {error.msg} at line {error.lineno} column {error.colno}"
+            f"{name}: malformed JSON{where}: {error.msg} at line {error.lineno} column {error.colno}; "
+            """expected a tree such as '{"results": "*"}', or of documents a list: '["entry_name"]'"""
         ) from error
 
 

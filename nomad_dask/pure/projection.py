@@ -91,23 +91,18 @@ def narrow_tables(
     table's columns are narrowed as those of the wide layout. Search documents leave such sections out: there, and where
     none of its columns holds values, a table is asked for whole. Errors as of `narrow`.
     """
+    if required.documents or all(columns is None for columns in wanted.values()):
+        return narrow(required, wanted, schema, definitions=definitions)
     names: list[Keys] = []
     for path, columns in wanted.items():
         table = schema.by_path[path]
         whole = dict(zip(table.names(), table.values.names, strict=True))
-        chosen = None if columns is None else [*columns]
-        values = [whole[name] for name in chosen or () if name in whole]
-        if chosen is None or MORE in chosen or not values or required.documents:
-            names.append(paths.split(path))
-        else:
-            names += [paths.split(name) for name in values]
-    if all(columns is None for columns in wanted.values()) or required.documents:
-        return narrow(required, wanted, schema, definitions=definitions)
-    plain = [tuple(map(_plain, keys)) for keys in names]
+        values = [whole[name] for name in columns or () if name in whole]
+        if not values or MORE in (columns or ()):
+            values = [table.end] if table.end else []
+        names += [paths.split(name) for name in values] or [()]
     ends = frozenset(_unnumbered(paths.split(n)) for table in schema.tables for n in table.values.names)
-    return _walked(
-        required, [keys[: keys.index("*")] if "*" in keys else keys for keys in plain], ends, definitions
-    )
+    return _walked(required, names, ends, definitions)
 
 
 def _walked(

@@ -1,5 +1,6 @@
 """One cluster of two real worker processes for all cluster tests of a test process; and a way to run the command."""
 
+import signal
 import subprocess
 import sys
 
@@ -32,5 +33,28 @@ def command():
         )
         assert check is None or done.returncode == check, done.stdout + done.stderr
         return done
+
+    return run
+
+
+@pytest.fixture
+def kill_after():
+    """Run a command and kill it (-9) at the moment when a server has seen `n` requests; False if it ended before."""
+
+    def run(url, n, command_line):
+        url.log.clear()
+        client = subprocess.Popen(command_line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        log, add = url.log, type(url.log).add
+
+        def add_and_kill(seen):
+            add(log, seen)
+            if log.count() == n:
+                client.send_signal(signal.SIGKILL)
+
+        log.add = add_and_kill
+        try:
+            return client.wait(120) == -signal.SIGKILL
+        finally:
+            del log.add
 
     return run

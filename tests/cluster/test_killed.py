@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 
@@ -48,24 +47,6 @@ def frame_of(path):
     return pd.read_parquet(f"{path}/data", dtype_backend="pyarrow")
 
 
-def kill_after(url, n, command_line):
-    """Run a command and kill it (-9) at the moment when the server has seen `n` requests; False if it ended before."""
-    url.log.clear()
-    client = subprocess.Popen(command_line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    log, add = url.log, type(url.log).add
-
-    def add_and_kill(seen):
-        add(log, seen)
-        if log.count() == n:
-            client.send_signal(signal.SIGKILL)
-
-    log.add = add_and_kill
-    try:
-        return client.wait(120) == -signal.SIGKILL
-    finally:
-        del log.add
-
-
 def segments_asked(log, segments):
     """Numbers of the segments that requests of a log belong to."""
     found = set()
@@ -84,7 +65,7 @@ def segments_asked(log, segments):
     return found
 
 
-def test_killed_again_and_again(tmp_path, command):
+def test_killed_again_and_again(tmp_path, command, kill_after):
     dice = random.Random(7)
     with serve(n_entries=400, seed=3) as url:
         subprocess.run(arguments(url, tmp_path / "calm"), check=True, capture_output=True, timeout=120)

@@ -1,7 +1,6 @@
 """SPEC 9: `update` brings a dataset to what the server has now, and asks for nothing that did not move."""
 
 import json
-import signal
 import subprocess
 import sys
 
@@ -296,7 +295,7 @@ def test_a_stopped_update_says_so_and_the_next_one_does_the_rest(served, archive
 
 
 @pytest.mark.parametrize("layout", ["wide", "tables"])
-def test_killed_at_any_request_and_run_again(archive, served, cluster, tmp_path, layout):
+def test_killed_at_any_request_and_run_again(archive, served, cluster, tmp_path, layout, kill_after):
     harvest(served, tmp_path / "h", cluster, layout)
     archive.appear(public(archive._corpus)[280:])
     archive.reprocess(public(archive)[:60], halved)
@@ -305,31 +304,13 @@ def test_killed_at_any_request_and_run_again(archive, served, cluster, tmp_path,
     line = [sys.executable, "-m", "nomad_dask", "update", str(tmp_path / "h"), "--prune", "--workers", "2"]
     line += ["--max-requests-per-second", "0"]
     for n in (1, 9, 14):
-        assert _killed_after(served, n, line)
+        assert kill_after(served, n, line)
     served.faults = None
     done = subprocess.run(line, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "withdrawn and dropped" in done.stdout
     harvest(served, tmp_path / "fresh", cluster, layout)
     assert_same(tmp_path / "h", tmp_path / "fresh")
-
-
-def _killed_after(url, n, line):
-    """Run a command and kill it (-9) at the moment when the server has seen `n` requests."""
-    url.log.clear()
-    client = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    log, add = url.log, type(url.log).add
-
-    def add_and_kill(seen):
-        add(log, seen)
-        if log.count() == n:
-            client.send_signal(signal.SIGKILL)
-
-    log.add = add_and_kill
-    try:
-        return client.wait(120) == -signal.SIGKILL
-    finally:
-        del log.add
 
 
 @pytest.mark.parametrize("layout", ["wide", "nested", "tables"])
