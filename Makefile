@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venvs/peers
+DLT := .venvs/dlt
 
-.PHONY: demo test fuzz test-peers lint bench bench-20m bench-memory clean
+.PHONY: demo test fuzz test-peers lint bench bench-check bench-serve bench-20m bench-memory clean
 
 demo: $(VENV)/installed
 	$(BIN)/nomad-dask demo
@@ -25,7 +26,18 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed-dev
+# All ways to the same table, ours and others', side by side (25 minutes); the table and the plot go to README.md.
+bench: $(VENV)/installed-dev $(PEERS)/installed $(DLT)/installed
+	$(BIN)/python benchmarks/limits.py --readme
+	$(BIN)/python benchmarks/compare.py --readme
+
+# The same, less of it; ends with 1 unless all promised ratios hold.
+bench-check: $(VENV)/installed-dev $(PEERS)/installed $(DLT)/installed
+	$(BIN)/python benchmarks/limits.py
+	$(BIN)/python benchmarks/compare.py --workloads small,large --check
+
+# How fast the embedded archive is: it must not be what the others measure.
+bench-serve: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/serve_speed.py
 
 # Plans 20 million ids and simulates their harvest with costs that it measures (6 minutes).
@@ -52,6 +64,12 @@ $(PEERS)/installed: tests/peers/requirements.txt
 	rm -rf $(PEERS)
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	touch $@
+
+$(DLT)/installed: benchmarks/comparison/dlt-requirements.txt
+	rm -rf $(DLT)
+	$(PYTHON) -m venv $(DLT)
+	$(DLT)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 clean:

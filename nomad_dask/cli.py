@@ -213,7 +213,8 @@ def serve(
     n_entries: Annotated[int, typer.Option(help="Generated public entries.")] = 2000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same archive.")] = 0,
     kind: Annotated[
-        str, typer.Option(help="Archives: mixed (3 to 800 kB), small (5), large (100).")
+        str,
+        typer.Option(help="Archives: mixed (3 to 800 kB), small (5), large (100), results (5 of `results`)."),
     ] = "mixed",
     private_share: Annotated[float, typer.Option(help="Private entries for each public one.")] = 0.05,
     features: Annotated[

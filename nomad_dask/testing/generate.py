@@ -46,7 +46,7 @@ def generate(
     of them. Equal arguments give equal corpora in any process; to make one of 200,000 costs milliseconds.
 
     `kind` says how large archives are: `mixed` is skewed like the real ones, 3 to 800 kB with a median of 30;
-    `small` is near 5 kB, `large` near 100 kB. `features` changes the shares of `FEATURES` that it names (see
+    `small` is near 5 kB, `large` near 100 kB, `results` near 25 kB with `results` alone near 5 kB. `features` changes the shares of `FEATURES` that it names (see
     `PLAIN`). Raises ValueError for a share, a name or a kind that cannot be.
     """
     return Generated(n_entries, seed=seed, kind=kind, private_share=private_share, features=features)
@@ -68,8 +68,8 @@ class Generated(Corpus):
             raise ValueError(f"n_entries is not negative: {n_entries}")
         if not 0 <= private_share <= 1:
             raise ValueError(f"private_share is between 0 and 1, not {private_share:g}")
-        if kind not in ("mixed", "small", "large"):
-            raise ValueError(f"kind is mixed, small or large, not {kind!r}")
+        if kind not in ("mixed", "small", "large", "results"):
+            raise ValueError(f"kind is mixed, small, large or results, not {kind!r}")
         self.n_entries, self.seed, self.kind = n_entries, seed, kind
         self._options = {"seed": seed, "kind": kind, "private_share": private_share, "features": features}
         n_private = round(n_entries * private_share)
@@ -163,7 +163,7 @@ class Generated(Corpus):
     @cached_property
     def quantities(self) -> frozenset[str]:
         """Names of all that the documents of any corpus hold."""
-        kinds: tuple[Kind, ...] = ("mixed", "small")
+        kinds: tuple[Kind, ...] = ("mixed", "small", "results")
         profiles = [profile(self.seed, kind, j) for kind in kinds for j in range(N_PROFILES)]
         names = {name for p in profiles for name in paths(searched_template(p, "shared", UNUSUAL))}
         return frozenset(names | {"publish_time", "quantities"})

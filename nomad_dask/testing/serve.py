@@ -76,7 +76,7 @@ def serve(
     It serves `corpus`, or the real archives of a folder (`archives`, see `Recorded`), or else generated
     ones, the same for the same arguments (see `generate`): `n_entries` that everybody sees, and as many
     private ones more as `private_share` of them; `kind` says how large archives are, `mixed` (3 to 800 kB,
-    skewed), `small` (5 kB) or `large` (100 kB), and `features` which shares are special (`generate.PLAIN`:
+    skewed), `small` (5 kB), `large` (100 kB) or `results` (`results` of 5 kB), and `features` which shares are special (`generate.PLAIN`:
     none). Raises ValueError for a share, a name or a kind that cannot be. The users are ada, bo, cy and
     dee, their passwords `NAME-pw`.
 

@@ -239,6 +239,13 @@ def test_sizes_of_the_other_kinds(kind, size):
     assert abs(sum(sizes) / len(sizes) - size) < 0.1 * size
 
 
+def test_results_of_that_kind_are_as_large_as_most_recorded_ones():
+    corpus = generate(120, kind="results", features=PLAIN)
+    sizes = [len(orjson.dumps(corpus.archive(i)["results"])) for i in range(len(corpus.ids))]
+    assert min(sizes) > 3_500 and max(sizes) < 9_000
+    assert abs(sum(sizes) / len(sizes) - 5_500) < 500
+
+
 def test_uploads_are_a_few_large_and_many_small_ones(corpus):
     sizes = sorted(Counter(entry.upload_id for entry in corpus.entries).values())
     assert len(sizes) > 60 and sizes[len(sizes) // 2] <= 4 and sizes[-1] > 150
@@ -484,7 +491,7 @@ def test_formulas_follow_from_elements(everything):
         ({"features": {"no workflow": 0.1}}, "unknown feature 'no workflow'; known: no workflow2"),
         ({"features": {"no workflow2": 2}}, "between 0 and 1"),
         ({"features": dict.fromkeys(FEATURES, 0.5)}, "together above 1"),
-        ({"kind": "huge"}, "mixed, small or large"),
+        ({"kind": "huge"}, "mixed, small, large or results"),
         ({"private_share": -1}, "private_share"),
         ({"n_entries": -1}, "n_entries"),
     ],
@@ -547,7 +554,7 @@ def test_serve_passes_on_what_the_archive_is_made_of():
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"kind": "huge"}, "mixed, small or large"),
+        ({"kind": "huge"}, "mixed, small, large or results"),
         ({"private_share": 2}, "private_share"),
         ({"faults": "nope"}, "unknown fault 'nope'"),
         ({"features": "{"}, "malformed JSON"),

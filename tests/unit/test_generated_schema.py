@@ -94,7 +94,7 @@ def told(member: Member | None) -> Member | None:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize(("kind", "n"), [("mixed", 300), ("small", 300), ("large", 100)])
+@pytest.mark.parametrize(("kind", "n"), [("mixed", 300), ("small", 300), ("large", 100), ("results", 100)])
 def test_every_leaf_of_generated_archives_is_known_with_its_type(
     ours: Definitions, kind: str, n: int, seed: int
 ) -> None:
@@ -139,7 +139,7 @@ def test_words_of_generated_archives_are_those_of_their_enums(ours: Definitions)
                     assert item in words, (kind, name)
                     seen.add(name)
 
-    for kind, seed in (("mixed", 0), ("mixed", 1), ("small", 0)):
+    for kind, seed in (("mixed", 0), ("mixed", 1), ("small", 0), ("results", 0)):
         for archive in archives(kind, seed):
             check(archive, ROOT)
     assert {"basis_set_type", "basis_set", "elements", "jacobs_ladder", "structural_type"} <= seen

@@ -1,9 +1,11 @@
 """The material of generated archives: its formulas, its cell and parts, and its space group."""
 
+from random import Random
 from typing import Any
 
 from nomad_dask.testing.generated.placeholders import (
     ATOMIC_DENSITY,
+    ATOMIC_NUMBER,
     EDGE,
     MASS,
     MASS_DENSITY,
@@ -39,6 +41,9 @@ def material_section(p: Profile) -> Json:
         original = _original(p)
         whole = original | {"child_systems": [f"{_TOPOLOGY}/1"]}
         material["topology"] = [whole, _subsystem(p, original)] if p.detail > 1 else [original]
+        if p.conventional:
+            material["topology"][1]["child_systems"] = [f"{_TOPOLOGY}/2"]
+            material["topology"].append(_conventional(p, original))
     return material
 
 
@@ -99,6 +104,49 @@ def _subsystem(p: Profile, original: Json) -> Json:
         "mass_fraction": 1.0,
         "indices": [list(range(p.n_atoms))],
         "system_relation": {"type": "subsystem"},
+    }
+
+
+def _conventional(p: Profile, original: Json) -> Json:
+    """The conventional cell that the part is made of: its atoms, and what the symmetry makes of them."""
+    rng = Random(f"{p.seed}/conventional")
+    kinds = [k for k, n in enumerate(p.counts) for _ in range(n * p.units)]
+    edge, flat = slot(EDGE), 0.0
+    numbers = [slot(ATOMIC_NUMBER + k) for k in kinds]
+    shared = ("dimensionality", *_formulas(p), "n_atoms", "elemental_composition", "cell")
+    return {
+        **{name: original[name] for name in shared},
+        "system_id": f"{_TOPOLOGY}/2",
+        "label": "conventional cell",
+        "method": "matid",
+        "description": "The conventional cell of the part.",
+        "material_id": "<material_id>",
+        "structural_type": "bulk",
+        "parent_system": f"{_TOPOLOGY}/1",
+        "system_relation": {"type": "conventional_cell"},
+        "atoms": {
+            "atomic_numbers": numbers,
+            "species": numbers,
+            "labels": [f"<s{k}>" for k in kinds],
+            "positions": [[rng.random() * 5e-10 for _ in "xyz"] for _ in kinds],
+            "lattice_vectors": [[edge, flat, flat], [flat, edge, flat], [flat, flat, edge]],
+            "periodic": [True, True, True],
+        },
+        "symmetry": symmetry(p)
+        | {
+            "space_group_symbol": p.group[0],
+            "symmetry_method": "MatID",
+            "origin_shift": [0.5, 0.0, 0.0],
+            "transformation_matrix": [[1.0, flat, flat], [flat, 1.0, flat], [flat, flat, 1.0]],
+            "wyckoff_sets": [
+                {
+                    "wyckoff_letter": "abcde"[k],
+                    "indices": [i for i, kind in enumerate(kinds) if kind == k],
+                    "element": f"<s{k}>",
+                }
+                for k in range(len(p.counts))
+            ],
+        },
     }
 
 

@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 
 N_PROFILES, N_SPECIAL = 240, 16
 """Templates of plain entries, and how many of their profiles the special ones share, to keep shapes few."""
-Kind = Literal["mixed", "small", "large"]
+Kind = Literal["mixed", "small", "large", "results"]
+_MEAN = {"small": 5_000, "results": 25_000, "large": 100_000}
 Access = Literal["public", "coauthored", "embargo", "staging", "shared"]
 
 
@@ -82,6 +83,8 @@ class Profile:
     hash: str
     """`#` where references within the archive begin with it; the older ones begin with `/`."""
     seed: str
+    conventional: bool = False
+    """Whether the topology goes on to the conventional cell, as in two of three recorded archives."""
 
     @property
     def parser_name(self) -> str:
@@ -131,11 +134,12 @@ def profile(seed: int, kind: Kind, j: int, of: int = N_PROFILES) -> Profile:
         functional=rng.choices(_FUNCTIONALS, (60, 15, 15, 10))[0],
         hash=rng.choice(("#", "")),
         seed=name,
+        conventional=kind == "results",
     )
 
 
 def _size(kind: Kind, quantile: float) -> int:
     if kind != "mixed":
-        return round((5_000 if kind == "small" else 100_000) * (0.85 + 0.3 * quantile))
+        return round(_MEAN[kind] * (0.85 + 0.3 * quantile))
     z = NormalDist().inv_cdf(min(max(quantile, 0.002), 0.998))
     return round(32_000 * 2.718281828 ** (z * (1.13 if z > 0 else 0.95)))

@@ -65,7 +65,29 @@ System: The system, or a part of it.
   indices: int64[*,*]: Which of the parent's atoms are its.
   void_fraction: float64: The empty share of its volume.
   system_relation: one Relation: How it belongs to the parent.
+  atoms: one runschema.system.Atoms: Its atoms, where no other section has them.
   cell: one Cell: Its cell.
+  symmetry: one SymmetryNew: Its symmetry.
+SymmetryNew: The symmetry of a conventional cell.
+  bravais_lattice: enum aP | cF | cI | cP | hP | hR | mP | mS | oF | oI | oP | oS | tI | tP: The lattice.
+  crystal_system: enum cubic | hexagonal | monoclinic | orthorhombic | tetragonal | triclinic | trigonal: \
+The crystal system.
+  hall_number: int32: Number of the setting.
+  hall_symbol: str: Symbol of the setting.
+  point_group: str: The point group.
+  space_group_number: int32: Number of the space group.
+  space_group_symbol: str: Symbol of the space group.
+  symmetry_method: str: What found it.
+  origin_shift: float64[3]: From the cell's origin to that of the setting.
+  transformation_matrix: float64[3,3]: From the cell's axes to those of the setting.
+  wyckoff_sets: many WyckoffSet: Atoms that the symmetry makes of one.
+WyckoffSet: Atoms that the symmetry makes of one.
+  wyckoff_letter: str: Letter of their position.
+  indices: int32[1..]: Which atoms they are.
+  element: str: What they are.
+  x: float64: Where the first is, along the first axis.
+  y: float64: Along the second axis.
+  z: float64: Along the third axis.
 Relation: How one system belongs to another.
   type: enum root | subsystem | group | primitive_cell | conventional_cell: In which way.
 Cell: Edges and angles of a cell.

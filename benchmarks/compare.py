@@ -1,0 +1,132 @@
+"""The same archives as a table, by all that a user would choose between: entries a second, CPU, memory, requests.
+
+    python benchmarks/compare.py [--runs 5] [--workloads small,large,mixed] [--only wide,dlt] [--scale 1] [--check] [--readme]
+
+One embedded archive in a process of its own for each workload, walked once before; each run of each contender is a
+process too. Only the job is timed: imports, and the start of a cluster, are apart (`starting`). Contenders take
+turns, and each does a warm-up first. Those that take minutes do fewer entries, fewer times: rates are compared. Nobody has a limit of
+requests but nomad-lab as its guide documents it. What each one does is told in `benchmarks/comparison/`.
+
+Results go to `benchmarks/results/compare.json`, with `--readme` to README.md and the plot too. `--check` measures what the
+promised ratios need, the limited ones of `limits.py` too, prints each with its bar, and ends with 1 unless all hold.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from typing import Any
+
+from comparison.contenders import CONTENDERS, WORKLOADS, Contender, Workload
+from comparison.context import context
+from comparison.ratios import figures, verdicts
+from comparison.report import RESULTS, context_in_words, plot, table, write
+from comparison.runners import Run, rounds, run
+from comparison.served import served
+
+from nomad_dask.pure.limits import BatchSize
+
+STORED = RESULTS / "compare.json"
+
+
+def main() -> None:
+    options = arguments()
+    began = time.monotonic()
+    chosen = [c for c in CONTENDERS.values() if not options.only or c.name in options.only]
+    where = {c.environment: c.python for c in chosen}
+    known = context(where | {"": CONTENDERS["wide"].python}, runs=options.runs, scale=options.scale)
+    results = {name: compared(WORKLOADS[name], chosen, options) for name in options.workloads}
+    known["load_after"], known["seconds"] = round(os.getloadavg()[0], 1), round(time.monotonic() - began)
+    found = {name: result["figures"] for name, result in results.items()}
+    notes = {c.name: note for c in chosen if (note := noted(c, options.runs))}
+    print(f"\n{table(found, notes)}\n\n{known['seconds']} s in all")
+    RESULTS.mkdir(exist_ok=True)
+    stored = {"context": known, "workloads": results}
+    if options.readme or options.check:
+        STORED.write_text(json.dumps(stored, indent=1) + "\n")
+    if options.readme:
+        plot(found, RESULTS / "compare.svg")
+        words = f"{context_in_words(known)}\n\n![entries a second](benchmarks/results/compare.svg)"
+        print(write("compare", f"{table(found, notes)}\n\n{words}"))
+    if options.check:
+        limited = json.loads((RESULTS / "limits.json").read_text())["workloads"]
+        judged = verdicts(found, limited)
+        print(*judged, sep="\n")
+        sys.exit(0 if all(one.holds for one in judged) else 1)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument(
+        "--workloads", type=names(WORKLOADS), default=list(WORKLOADS), help="separated by commas"
+    )
+    parser.add_argument("--only", type=names(CONTENDERS), default=[], help="contenders, separated by commas")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of entries")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--readme", action="store_true")
+    return parser.parse_args()
+
+
+def names(known: Any) -> Any:
+    """A list of known names, from text."""
+
+    def split(text: str) -> list[str]:
+        for name in text.split(","):
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return text.split(",")
+
+    return split
+
+
+def compared(workload: Workload, contenders: list[Contender], options: argparse.Namespace) -> dict[str, Any]:
+    """All runs on one workload, and their medians."""
+    entries = round(workload.entries * options.scale)
+    with served(entries, workload.kind) as archive:
+        walk = run(CONTENDERS["decode"], workload, archive, entries, 100)
+        batch = BatchSize().target_bytes * entries / walk.n_bytes
+        batches = {c.name: max(1, int(batch)) for c in contenders}
+        runs: dict[str, list[Run]] = {c.name: [] for c in contenders}
+        for k, contender in rounds(contenders, options.runs):
+            done = run(contender, workload, archive, part(contender, entries), batches[contender.name])
+            tell(workload, contender, done, warm_up=k == 0)
+            if k:
+                runs[contender.name].append(done)
+    stored = {name: [asdict(one) for one in of] for name, of in runs.items()}
+    return {
+        "required": workload.required,
+        "entries": entries,
+        "bytes_per_entry": walk.n_bytes / entries,
+        "batches": batches,
+        "figures": {name: figures(of) for name, of in stored.items()},
+        "runs": stored,
+    }
+
+
+def part(contender: Contender, entries: int) -> int:
+    """How many entries it does."""
+    return max(1, round(entries * contender.share))
+
+
+def tell(workload: Workload, contender: Contender, done: Run, *, warm_up: bool) -> None:
+    print(
+        f"{workload.name:6} {contender.name:12} {done.entries / done.seconds:9.1f} entries/s "
+        f"{done.n_bytes / done.seconds / 1e6:6.1f} MB/s {done.seconds:6.2f} s (starting {done.starting:.1f}) "
+        f"CPU {done.cpu:5.1f} s, {done.peak / 1e6:5.0f} MB, {done.requests} requests{' (warm-up)' if warm_up else ''}",
+        flush=True,
+    )
+
+
+def noted(contender: Contender, runs: int) -> str:
+    """What the table says of who did less."""
+    less = [f"{contender.share:.0%} of the entries"] if contender.share < 1 else []
+    if contender.runs < runs:
+        less.append(f"{contender.runs} run{'s' if contender.runs > 1 else ''}")
+    return ", ".join(less)
+
+
+if __name__ == "__main__":
+    main()

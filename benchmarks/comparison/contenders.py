@@ -1,0 +1,81 @@
+"""Who runs, of what environment, on how much; and what is asked of whom."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A `required` tree, and the generated archives that it is asked of."""
+
+    name: str
+    kind: str
+    required: dict[str, Any]
+    entries: int
+    said: str
+
+
+WORKLOADS = {
+    w.name: w
+    for w in (
+        Workload("small", "results", {"results": "*"}, 20_000, "`results`"),
+        Workload("large", "large", {"run": "*", "results": "*"}, 2_000, "`run` and `results`"),
+        Workload(
+            "mixed",
+            "mixed",
+            {"run": "*", "results": "*", "workflow2": "*"},
+            3_000,
+            "`run`, `results`, `workflow2`",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One way to the table."""
+
+    name: str
+    title: str
+    program: str
+    """A file of this folder."""
+    job: str
+    environment: str = ""
+    """Its folder below `.venvs`; this process's own where it has none."""
+    share: float = 1.0
+    """Of the entries: those that take minutes do a part of them, since a rate is what counts."""
+    runs: int = 100
+    """At the most."""
+
+    @property
+    def python(self) -> Path:
+        """What runs it."""
+        return (
+            ROOT / ".venvs" / self.environment / "bin" / "python"
+            if self.environment
+            else Path(sys.executable)
+        )
+
+    def command(self, order: str) -> list[str]:
+        """The process that does an order."""
+        return [str(self.python), str(HERE / self.program), order]
+
+
+CONTENDERS = {
+    c.name: c
+    for c in (
+        Contender("bytes", "floor: bytes read and dropped", "floors.py", "bytes"),
+        Contender("decode", "floor: bytes read and decoded (orjson)", "floors.py", "decode"),
+        Contender("wide", "nomad-dask: one process, wide, to Arrow", "ours.py", "arrow-wide"),
+        Contender("nested", "nomad-dask: one process, nested, to Arrow", "ours.py", "arrow-nested"),
+        Contender("tables", "nomad-dask: one process, tables, to Arrow", "ours.py", "arrow-tables"),
+        Contender("dataframe", "nomad-dask: dask.dataframe on threads, to pandas", "ours.py", "dataframe"),
+        Contender("cluster", "nomad-dask: two processes, wide, to Parquet", "ours.py", "cluster"),
+        Contender("download", "nomad-dask: download and entries_to_dataframe", "ours.py", "download"),
+    )
+}

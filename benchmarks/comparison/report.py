@@ -1,0 +1,119 @@
+"""How results are shown: a table and a plot, and where they go in README.md."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from comparison.contenders import CONTENDERS, WORKLOADS, Workload
+
+ROOT = Path(__file__).resolve().parents[2]
+README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results"
+
+Found = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Figures by workload and contender."""
+_FAMILIES = {
+    "floor": "#8a8f98",
+    "nomad-dask": "#2f81f7",
+    "nomad-lab": "#d9822b",
+    "dlt": "#a371f7",
+    "script": "#3fb950",
+}
+
+
+def table(found: Found, notes: Mapping[str, str]) -> str:
+    """Figures as Markdown, one table; numbers by workload."""
+    columns = [WORKLOADS[name] for name in found]
+    head = [
+        f"| entries/s (MB/s; CPU ms an entry; peak MB; requests for 1,000) | {' | '.join(w.name for w in columns)} |",
+        "|---|" + "---:|" * len(columns),
+        f"| | {' | '.join(_described(w, found[w.name]) for w in columns)} |",
+    ]
+    return "\n".join(head + [_row(name, columns, found, notes) for name in CONTENDERS if _in(name, found)])
+
+
+def _described(workload: Workload, of: Mapping[str, Mapping[str, float]]) -> str:
+    most = max((f["entries"] for f in of.values()), default=0)
+    size = of["decode"]["n_bytes"] / of["decode"]["entries"] / 1e3 if "decode" in of else 0
+    return f"{workload.said}: {most:,.0f} entries" + (f" of {size:.0f} kB" if size else "")
+
+
+def _in(name: str, found: Found) -> bool:
+    return any(name in of for of in found.values())
+
+
+def _row(name: str, columns: list[Workload], found: Found, notes: Mapping[str, str]) -> str:
+    cells = [_cell(found[w.name].get(name)) for w in columns]
+    title = CONTENDERS[name].title + (f" ({notes[name]})" if name in notes else "")
+    return f"| {title} | {' | '.join(cells)} |"
+
+
+def _cell(f: Mapping[str, float] | None) -> str:
+    if f is None:
+        return ""
+    rate = f["entries_per_second"]
+    said = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+    asked = 1_000 * f["requests"] / f["entries"]
+    return f"**{said}** ({f['mb_per_second']:.0f}; {f['cpu_ms_per_entry']:.2g}; {f['peak'] / 1e6:,.0f}; {asked:.2g})"
+
+
+def plot(found: Found, path: Path) -> None:
+    """Entries a second as bars on a log axis, one panel for each workload; no background, greys that both themes show."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    grey = "#808791"
+    plt.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "nomad-dask", "font.size": 9, "text.color": grey}
+    names = [name for name in CONTENDERS if _in(name, found)][::-1]
+    figure, panels = plt.subplots(
+        1, len(found), figsize=(11, 0.9 + 0.28 * len(names)), sharey=True, squeeze=False
+    )
+    for panel, (workload, of) in zip(panels[0], found.items(), strict=True):
+        rates = [of.get(name, {}).get("entries_per_second", 0.0) for name in names]
+        panel.barh(range(len(names)), rates, color=[_colour(name) for name in names], height=0.72)
+        panel.set_xscale("log")
+        panel.set_xlim(min(r for r in rates if r) / 2, max(rates) * 6)
+        panel.set_yticks(range(len(names)), [CONTENDERS[name].title for name in names])
+        panel.set_title(f"{workload} ({WORKLOADS[workload].said.replace('`', '')})", color=grey, fontsize=9)
+        panel.tick_params(colors=grey, which="both")
+        panel.set_xlabel("entries/s", color=grey)
+        for k, rate in enumerate(rates):
+            if rate:
+                panel.text(
+                    rate * 1.12, k, f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}", va="center", color=grey
+                )
+        for side in panel.spines.values():
+            side.set_color(grey)
+            side.set_visible(side is panel.spines["bottom"])
+    figure.tight_layout()
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, transparent=True, metadata={"Date": None})
+    plt.close(figure)
+
+
+def _colour(name: str) -> str:
+    title = CONTENDERS[name].title
+    return next(colour for family, colour in _FAMILIES.items() if title.startswith(family))
+
+
+def write(mark: str, text: str) -> str:
+    """Put a text between its two markers in README.md; what was done."""
+    begin, end = f"<!-- begin {mark} -->", f"<!-- end {mark} -->"
+    before, found, rest = README.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        return f"README.md has no lines {begin} and {end}: nothing is written"
+    README.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+    return "written to README.md"
+
+
+def context_in_words(context: Mapping[str, Any]) -> str:
+    """One sentence on where and when."""
+    ours, peers, dlt = (context["versions"].get(name, {}) for name in ("ours", "peers", "dlt"))
+    others = [f"nomad-lab {peers['nomad-lab']}" if peers else "", f"dlt {dlt['dlt']}" if dlt else ""]
+    said = ", ".join(["nomad-dask " + ours.get("nomad-dask", ""), *filter(None, others)])
+    return (
+        f"{context['date'][:10]}, {context['cores']} cores ({context['processor']}), Python {context['python']}, {said}; "
+        f"medians of {context['runs']} runs after a warm-up."
+    )

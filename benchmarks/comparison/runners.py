@@ -1,0 +1,105 @@
+"""Runs contenders, each in a process of its own, in turns; what every run cost."""
+
+import json
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+
+from comparison.contenders import Contender, Workload
+from comparison.measuring import Order
+from comparison.served import Archive
+
+TIMEOUT = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one contender."""
+
+    entries: int
+    n_bytes: int
+    """Of the bodies that the server sent it."""
+    requests: int
+    seconds: float
+    """Of the job alone."""
+    starting: float
+    """Seconds before it: imports, and a cluster where there is one."""
+    cpu: float
+    """Seconds of the process and its children, in the job."""
+    peak: float
+    """Bytes of resident memory, of the process and its children together."""
+    facts: dict[str, Any]
+
+
+def run(contender: Contender, workload: Workload, archive: Archive, entries: int, batch: int) -> Run:
+    """One run; raises RuntimeError where not all entries came."""
+    archive.seen()
+    with tempfile.TemporaryDirectory() as out:
+        order = Order(contender.job, archive.url, workload.required, entries, batch, out)
+        began = time.time()
+        with subprocess.Popen(
+            contender.command(json.dumps(asdict(order))),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=out,
+        ) as process:
+            peaks = [0.0]
+            over = threading.Event()
+            watcher = threading.Thread(target=_watch, args=(process.pid, over, peaks))
+            watcher.start()
+            try:
+                said, complaint = process.communicate(timeout=TIMEOUT)
+            finally:
+                process.kill()
+                over.set()
+                watcher.join()
+    if process.returncode:
+        raise RuntimeError(f"{contender.name} ended with {process.returncode}:\n{complaint[-3000:]}")
+    facts = json.loads(said.splitlines()[-1])
+    if facts["entries"] != entries:
+        raise RuntimeError(
+            f"{contender.name} has {facts['entries']} entries of {entries}\n{complaint[-3000:]}"
+        )
+    requests, n_bytes = archive.seen()
+    return Run(
+        entries=facts.pop("entries"),
+        n_bytes=n_bytes,
+        requests=requests,
+        seconds=facts.pop("seconds"),
+        starting=facts.pop("started") - began,
+        cpu=facts.pop("cpu"),
+        peak=max(facts.pop("peak"), *peaks),
+        facts=facts,
+    )
+
+
+def _watch(pid: int, over: threading.Event, peaks: list[float]) -> None:
+    """Resident memory of a process and its children, 20 times a second."""
+    watched = psutil.Process(pid)
+    while not over.wait(0.05):
+        with suppress(psutil.Error):
+            peaks.append(sum(_resident(one) for one in (watched, *watched.children(recursive=True))))
+
+
+def _resident(process: psutil.Process) -> int:
+    with suppress(psutil.Error):
+        return process.memory_info().rss
+    return 0
+
+
+def rounds(contenders: Iterable[Contender], n: int) -> Iterable[tuple[int, Contender]]:
+    """A warm-up each (round 0), then `n` rounds, each begun by another one; who runs less often leaves sooner."""
+    todo = list(contenders)
+    for k in range(n + 1):
+        first = k % max(1, len(todo))
+        for contender in todo[first:] + todo[:first]:
+            if k <= contender.runs:
+                yield k, contender
