@@ -10,8 +10,9 @@ DLT := .venvs/dlt
 demo: $(VENV)/installed
 	$(BIN)/nomad-dask demo
 
+# A process that is done takes tests of another's: the long ones are not left to one core at the end.
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 # The properties of the layouts, 20,000 times each, on other archives every time (5 minutes on two cores).
 fuzz: $(VENV)/installed-dev

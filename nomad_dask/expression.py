@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 from dask._task_spec import DataNode, Task, TaskRef
+from dask.base import tokenize
 from dask.dataframe.dask_expr._collection import new_collection
 from dask.dataframe.dask_expr._expr import (
     Blockwise,
@@ -52,7 +53,18 @@ class Shared(Expr):
         return {(self._name, 0): DataNode((self._name, 0), self.operand("value"))}
 
 
-class _OfPlan(PartitionsFiltered, BlockwiseIO):
+class _Told(Expr):
+    """Known by its other operands, of which `user_meta` is made: an empty frame of many columns is slow to hash."""
+
+    def __dask_tokenize__(self) -> str:
+        if not self._determ_token:
+            named = zip(self._parameters, self.operands, strict=True)
+            told = [operand for name, operand in named if name != "user_meta"]
+            self._determ_token = tokenize(type(self), *told, ensure_deterministic=True)
+        return self._determ_token
+
+
+class _OfPlan(_Told, PartitionsFiltered, BlockwiseIO):
     """What has one partition for each segment of a plan."""
 
     @functools.cached_property
@@ -181,7 +193,7 @@ class Read(_OfPlan):
         return Task(name, within_limits, self.operand("function"), shared, segment, _data_producer=True)
 
 
-class Part(Blockwise):
+class Part(_Told, Blockwise):
     """One item of each partition: a frame of the tables, with some of its columns, or a column of a frame."""
 
     _parameters = ["frame", "key", "user_meta", "columns"]  # noqa: RUF012

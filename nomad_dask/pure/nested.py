@@ -83,6 +83,10 @@ class NestedSchema:
             ]
         }
 
+    def __dask_tokenize__(self) -> tuple[str, bytes]:
+        """See `Schema`."""
+        return "nested schema", orjson.dumps(self.to_json())
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> NestedSchema:
         """The schema that `to_json` wrote. Raises UserError where it is something else."""

@@ -1,10 +1,20 @@
-"""One cluster of two real worker processes for all cluster tests of a test process; and a way to run the command."""
+"""One cluster of two real worker processes for all cluster tests of a test process; and ways to run the command."""
 
+import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from nomad_dask import cli
+
+
+@pytest.fixture(scope="session")
+def full():
+    """Whether the harvests through faults are as long as they can be (NOMAD_DASK_FULL=1), not as the gate has them."""
+    return "NOMAD_DASK_FULL" in os.environ
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +43,38 @@ def command():
         )
         assert check is None or done.returncode == check, done.stdout + done.stderr
         return done
+
+    return run
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """`nomad-dask ...` in this process, for what needs no process of its own: a start costs a second or more."""
+
+    def run(*arguments, check=None):
+        capfd.readouterr()
+        code, terminate = 0, signal.getsignal(signal.SIGTERM)
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "argv", ["nomad-dask", *map(str, arguments)])
+            try:
+                cli.main()
+            except SystemExit as ended:
+                code = ended.code or 0
+            finally:
+                signal.signal(signal.SIGTERM, terminate)
+        said = capfd.readouterr()
+        assert check is None or code == check, said.out + said.err
+        return SimpleNamespace(returncode=code, stdout=said.out, stderr=said.err)
+
+    return run
+
+
+@pytest.fixture
+def on_cluster(cluster, call):
+    """`nomad-dask harvest | resume | update ...` in this process, its tasks on the cluster that runs already."""
+
+    def run(*arguments, check=None):
+        return call(*arguments, "--scheduler", cluster.scheduler.address, check=check)
 
     return run
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 
 import pandas as pd
 import psutil
@@ -16,18 +17,37 @@ from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
 
 REQUIRED = {"results": {"material": {"elements": "*", "n_elements": "*"}}, "run": {"program": "*"}}
-N = int(os.environ.get("NOMAD_DASK_CHAOS", "20000"))
-PARTS = 80
-KILLS = 5
 EVERY = 2.0
 """Seconds from one worker's death to the next."""
 
 
-def command_line(url, out):
+@dataclass(frozen=True)
+class Size:
+    """How large a harvest is, how often its client is killed, and at which of its requests."""
+
+    entries: int
+    parts: int
+    workers: int
+    batch: int
+    kills: int
+    at: tuple[int, int]
+
+
+FULL = Size(20_000, 80, 4, 25, 5, (100, 200))
+GATE = Size(4_000, 40, 3, 10, 3, (70, 140))
+
+
+def options(url, out, size):
     return [
-        *(sys.executable, "-m", "nomad_dask", "harvest", "--url", str(url), "--out", str(out)),
-        *("--required", json.dumps(REQUIRED), "--npartitions", str(PARTS), "--workers", "4"),
-        *("--batch-size", "25", "--max-requests-per-second", "0"),
+        *("harvest", "--url", str(url), "--out", str(out), "--required", json.dumps(REQUIRED)),
+        *(
+            "--npartitions",
+            str(size.parts),
+            "--batch-size",
+            str(size.batch),
+            "--max-requests-per-second",
+            "0",
+        ),
     ]
 
 
@@ -79,35 +99,37 @@ def run_until(url, n, line, reaper):
         del log.add
 
 
-def test_workers_and_clients_that_die_leave_what_calm_leaves(tmp_path):
-    dice = random.Random(13)
-    with serve(n_entries=N, kind="small", seed=9) as url:
-        calm = command_line(url, tmp_path / "calm")
-        subprocess.run(calm, check=True, capture_output=True, timeout=150)
+def test_workers_and_clients_that_die_leave_what_calm_leaves(full, tmp_path, on_cluster):
+    """4,000 entries and 3 kills of the client; 20,000 and 5 where NOMAD_DASK_FULL is set."""
+    dice, size = random.Random(13), FULL if full else GATE
+    with serve(n_entries=size.entries, kind="small", seed=9) as url:
+        on_cluster(*options(url, tmp_path / "calm", size), check=0)
         url.faults = Faults(latency=0.15)
-        line, reaper = command_line(url, tmp_path / "chaos"), Reaper(13)
+        line = [sys.executable, "-m", "nomad_dask", *options(url, tmp_path / "chaos", size)]
+        line += ["--workers", str(size.workers)]
+        reaper = Reaper(13)
         store, finished = Store.at(tmp_path / "chaos"), [0]
         reaper.start()
         try:
-            for _ in range(KILLS):
-                code, words = run_until(url, dice.randint(100, 200), line, reaper)
+            for _ in range(size.kills):
+                code, words = run_until(url, dice.randint(*size.at), line, reaper)
                 assert code == -signal.SIGKILL, f"the harvest was over before it was killed: {words}"
                 manifest = store.manifest()
                 finished.append(len(store.receipts(manifest.id)) if manifest else 0)
             assert finished == sorted(finished), "a finished segment was lost"
-            assert 0 < finished[-1] < PARTS, "the kills came too early or too late to mean anything"
+            assert 0 < finished[-1] < size.parts, "the kills came too early or too late to mean anything"
             code, words = run_until(url, None, line, reaper)
         finally:
             reaper.stop()
         assert code == 0, words
-        assert reaper.deaths > KILLS
+        assert reaper.deaths > size.kills
         frame = pd.read_parquet(tmp_path / "chaos" / "data", dtype_backend="pyarrow")
-        assert len(frame) == N and frame.index.is_unique
+        assert len(frame) == size.entries and frame.index.is_unique
         pd.testing.assert_frame_equal(
             frame, pd.read_parquet(tmp_path / "calm" / "data", dtype_backend="pyarrow")
         )
         for name in ("data", "segments"):
-            assert len(list((tmp_path / "chaos" / name).iterdir())) == PARTS
+            assert len(list((tmp_path / "chaos" / name).iterdir())) == size.parts
         mine, calms = (pd.read_parquet(tmp_path / h / "failures.parquet") for h in ("chaos", "calm"))
         pd.testing.assert_frame_equal(
             mine.sort_values("entry_id", ignore_index=True), calms.sort_values("entry_id", ignore_index=True)

@@ -40,14 +40,14 @@ def disk(tmp_path):
 def options(url, out):
     return [
         *("harvest", "--url", url, "--out", out, "--required", json.dumps(REQUIRED)),
-        *("--npartitions", PARTS, "--workers", 2, "--max-requests-per-second", 0),
+        *("--npartitions", PARTS, "--max-requests-per-second", 0),
     ]
 
 
-def test_a_full_disk_is_told_and_a_harvest_goes_on_when_there_is_space(disk, command, tmp_path):
+def test_a_full_disk_is_told_and_a_harvest_goes_on_when_there_is_space(disk, command, on_cluster, tmp_path):
     place, remount = disk
     with serve(n_entries=1000, seed=4) as url:
-        full = command(*options(url, place / "h"), check=1)
+        full = command(*options(url, place / "h"), "--workers", 1, check=1)
         last = full.stderr.strip().splitlines()[-1]
         assert str(place / "h") in last and "No space left on device" in last
         assert "free space" in last and "run the same command again" in last
@@ -63,9 +63,9 @@ def test_a_full_disk_is_told_and_a_harvest_goes_on_when_there_is_space(disk, com
 
         remount("size=64m")
         url.log.clear()
-        command(*options(url, place / "h"), check=0)
+        on_cluster(*options(url, place / "h"), check=0)
         assert url.log.count("entries/archive/query") > 0
-        command(*options(url, tmp_path / "calm"), check=0)
+        on_cluster(*options(url, tmp_path / "calm"), check=0)
         mine, calm = (
             pd.read_parquet(p / "data", dtype_backend="pyarrow") for p in (place / "h", tmp_path / "calm")
         )
@@ -74,12 +74,12 @@ def test_a_full_disk_is_told_and_a_harvest_goes_on_when_there_is_space(disk, com
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_a_read_only_target_is_told_before_anything_is_asked(disk, command, begun):
+def test_a_read_only_target_is_told_before_anything_is_asked(disk, command, on_cluster, begun):
     place, remount = disk
     with serve(n_entries=40, seed=4) as url:
         if begun:
             remount("size=64m")
-            command(*options(url, place / "h"), check=0)
+            on_cluster(*options(url, place / "h"), check=0)
             next((place / "h" / "segments").iterdir()).unlink()
         remount("ro")
         url.log.clear()

@@ -109,28 +109,17 @@ def test_documents_are_harvested_without_an_archive(served, cluster, tmp_path):
     assert list(frame[ELEMENTS]) == [told[i]["results"]["material"]["n_elements"] for i in frame.index]
 
 
-def test_the_command_takes_layouts_and_sources(served, command, tmp_path):
+def test_the_command_takes_layouts_and_sources(served, call, on_cluster, tmp_path):
     out = tmp_path / "h"
     names = json.dumps(["results.material.n_elements", "entry_name"])
-    common = ("--url", served, "--max-requests-per-second", "0", "--workers", "1", "--npartitions", "2")
-    command(
-        "harvest",
-        "--source",
-        "documents",
-        "--required",
-        names,
-        "--layout",
-        "nested",
-        "--out",
-        out,
-        *common,
-        check=0,
-    )
+    common = ("--url", served, "--max-requests-per-second", "0", "--npartitions", "2", "--out")
+    line = ("harvest", "--source", "documents", "--required", names, "--layout", "nested")
+    on_cluster(*line, *common, out, check=0)
     manifest = Store.at(out).manifest()
     assert (manifest.question.source, manifest.layout.name, len(manifest.plan)) == ("documents", "nested", 2)
     assert len(open_dataset(out).compute()) == 200
     (out / "segments" / "00001.json").unlink()
-    command("resume", out, "--workers", "1", "--max-requests-per-second", "0", check=0)
+    on_cluster("resume", out, "--max-requests-per-second", "0", check=0)
     assert len(open_dataset(out).compute()) == 200
-    wrong = command("harvest", "--layout", "long", "--out", tmp_path / "w", *common, check=2)
+    wrong = call("harvest", "--layout", "long", *common, tmp_path / "w", check=2)
     assert "wide, nested, tables" in wrong.stderr and not (tmp_path / "w").exists()

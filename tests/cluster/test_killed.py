@@ -13,33 +13,14 @@ from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
 
 REQUIRED = {"results": "*", "workflow2": {"results": {"calculation_result_ref": {"energy": "*"}}}}
-KILLS = int(os.environ.get("NOMAD_DASK_KILLS", "5"))
+KILLS = int(os.environ.get("NOMAD_DASK_KILLS", "4"))
 SEGMENTS = 100
 
 
 def arguments(url, out):
     return [
-        *(
-            sys.executable,
-            "-m",
-            "nomad_dask",
-            "harvest",
-            "--url",
-            str(url),
-            "--required",
-            json.dumps(REQUIRED),
-        ),
-        *(
-            "--out",
-            str(out),
-            "--npartitions",
-            str(SEGMENTS),
-            "--workers",
-            "2",
-            "--max-requests-per-second",
-            "0",
-        ),
-        *("--batch-size", "5"),
+        *("harvest", "--url", str(url), "--required", json.dumps(REQUIRED), "--out", str(out)),
+        *("--npartitions", str(SEGMENTS), "--max-requests-per-second", "0", "--batch-size", "5"),
     ]
 
 
@@ -65,28 +46,29 @@ def segments_asked(log, segments):
     return found
 
 
-def test_killed_again_and_again(tmp_path, command, kill_after):
+def test_killed_again_and_again(tmp_path, call, on_cluster, kill_after):
     dice = random.Random(7)
     with serve(n_entries=400, seed=3) as url:
-        subprocess.run(arguments(url, tmp_path / "calm"), check=True, capture_output=True, timeout=120)
+        on_cluster(*arguments(url, tmp_path / "calm"), check=0)
         calm = frame_of(tmp_path / "calm")
         segments = [(s.after, s.upto) for s in Store.at(tmp_path / "calm").manifest().plan.segments]
         url.faults = Faults(latency=0.15)
         store, receipted = Store.at(tmp_path / "killed"), set()
+        line = [sys.executable, "-m", "nomad_dask", *arguments(url, store.url), "--workers", "1"]
         for _ in range(KILLS):
             planned = store.manifest() is not None
             n = dice.randint(2, 4 + 240 // KILLS if planned else 50)
-            assert kill_after(url, n, arguments(url, store.url)), "the harvest was over before it was killed"
+            assert kill_after(url, n, line), "the harvest was over before it was killed"
             assert not segments_asked(url.log, segments) & receipted
             receipted = set(store.receipts(store.manifest().id)) if store.manifest() else set()
         assert 0 < len(receipted) < SEGMENTS, "the kills came too early or too late to mean anything"
         url.faults = None
         url.log.clear()
-        done = subprocess.run(arguments(url, store.url), capture_output=True, text=True, timeout=120)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         assert not segments_asked(url.log, segments) & receipted
         pd.testing.assert_frame_equal(frame_of(store.url), calm)
-        assert command("status", store.url, check=0).stdout.startswith("400 entries")
+        assert call("status", store.url, check=0).stdout.startswith("400 entries")
         url.log.clear()
-        assert subprocess.run(arguments(url, store.url), capture_output=True, timeout=120).returncode == 0
+        on_cluster(*arguments(url, store.url), check=0)
         assert url.log.count() == 0, "a finished harvest asks nothing"

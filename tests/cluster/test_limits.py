@@ -65,7 +65,7 @@ def four():
 @pytest.mark.parametrize(("rate", "refused"), [(20.0, 0.01), (None, 0.05)], ids=["known", "found out"])
 def test_a_servers_limit_is_used_and_kept_to(four, tmp_path, rate, refused):
     """A server of 20 requests a second; known (our default) or not: a refusal to one worker slows all of them down."""
-    with serve(n_entries=300, seed=5, kind="small", private_share=0) as url:
+    with serve(n_entries=250, seed=5, kind="small", private_share=0) as url:
         url.faults = Faults(requests_per_second=20)
         seen = harvest(url, four, tmp_path / "h", max_requests_per_second=rate).answered
     begin, end = seen[0][0] + 5, seen[-1][0] - 1
@@ -85,7 +85,7 @@ def test_a_killed_worker_leaves_its_part_to_the_others(four, tmp_path):
         os.kill(next(iter(pids.values())), signal.SIGKILL)
         killed.append(time.monotonic())
 
-    with serve(n_entries=600, seed=5, kind="small", private_share=0) as url:
+    with serve(n_entries=450, seed=5, kind="small", private_share=0) as url:
         url.faults = Faults(latency=0.2)
         seen = harvest(
             url, four, tmp_path / "h", at=(150, kill), max_requests_per_second=None, max_concurrency=10

@@ -228,7 +228,7 @@ def arguments(url, place, *more):
     return [*line, "--batch-size", "5", *map(str, more)]
 
 
-def test_killed_and_resumed_by_the_command(s3, served, place, command):
+def test_killed_and_resumed_by_the_command(s3, served, place, command, call):
     served.faults = Faults(latency=0.05)
     client = subprocess.Popen(
         arguments(served, place, "--npartitions", 20),
@@ -244,18 +244,18 @@ def test_killed_and_resumed_by_the_command(s3, served, place, command):
     store = Store.at(place)
     before = set(store.receipts(store.manifest().id))
     assert 0 < len(before) < 20
-    assert "still to do" in command("status", place, check=1).stdout
+    assert "still to do" in call("status", place, check=1).stdout
     served.faults = None
     done = command("resume", place, "--workers", 1, check=0)
     assert done.stdout.startswith("200 entries in s3://")
     no_secret(done.stdout + done.stderr)
-    assert command("status", place, check=0).stdout.startswith("200 entries in s3://")
+    assert call("status", place, check=0).stdout.startswith("200 entries in s3://")
     assert list(frame_of(place).index) == ids_at(served)
 
 
-def test_two_runs_at_once_do_no_harm(served, place, tmp_path):
+def test_two_runs_at_once_do_no_harm(served, workers, place, tmp_path):
     """Both begin, with other plans; one manifest stands, both follow it, and the dataset is whole and single."""
-    query_of(served).to_parquet(tmp_path / "h", npartitions=2, workers=1)
+    query_of(served).to_parquet(tmp_path / "h", npartitions=2, client=workers)
     runs = [
         subprocess.Popen(
             arguments(served, place, "--npartitions", n),
@@ -313,7 +313,7 @@ def test_no_credentials(served, command, s3, monkeypatch, tmp_path):
     assert done.stderr.count("\n") == 1 and served.log.count() == 0, done.stderr
 
 
-def test_a_login_that_may_not_write(s3, served, command, monkeypatch):
+def test_a_login_that_may_not_write(s3, served, workers, command, call, monkeypatch):
     """The server asks for real logins now: one is unknown, one may read and not write."""
     boto3 = pytest.importorskip("boto3")
     iam = boto3.client("iam")
@@ -323,18 +323,8 @@ def test_a_login_that_may_not_write(s3, served, command, monkeypatch):
     iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=policy)
     key = iam.create_access_key(UserName="reader")["AccessKey"]
     line = ("harvest", "--url", served, "--out", f"s3://{BUCKET}/guarded/h", "--workers", 1)
-    begun = (
-        "harvest",
-        "--url",
-        served,
-        "--out",
-        f"s3://{BUCKET}/begun/h",
-        "--workers",
-        1,
-        "--results-max",
-        5,
-    )
-    command(*begun, check=0)
+    begun = ("harvest", "--url", served, "--out", f"s3://{BUCKET}/begun/h", "--results-max", 5)
+    call(*begun, "--scheduler", workers.scheduler.address, check=0)
     s3.rm_file(f"{BUCKET}/begun/h/segments/00000.json")
     served.log.clear()
     ask_for_logins(b"0")
@@ -343,7 +333,7 @@ def test_a_login_that_may_not_write(s3, served, command, monkeypatch):
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
         reader = command(*line, check=2).stderr
-        goes_on = command(*begun, check=2).stderr
+        goes_on = command(*begun, "--workers", 1, check=2).stderr
     finally:
         ask_for_logins(b"inf")
     assert f"cannot read s3://{BUCKET}/guarded/h: Forbidden; " in unknown
@@ -370,8 +360,8 @@ def test_a_missing_package_is_named(served, monkeypatch):
 
 
 @pytest.mark.parametrize("out", ["sftp://ada:ada-pw@host/h", "s3://key:ada-pw@bucket/h"])
-def test_a_password_in_a_url_is_refused(out, command):
-    done = command("harvest", "--out", out, check=2)
+def test_a_password_in_a_url_is_refused(out, call):
+    done = call("harvest", "--out", out, check=2)
     assert "password" in done.stderr and "ada-pw" not in done.stderr
 
 

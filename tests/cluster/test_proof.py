@@ -29,7 +29,7 @@ def query_of(url, **options):
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut off", "no receipt", "empty receipt", "another's receipt"])
-def test_a_harmed_dataset_is_mended_and_never_called_complete(served, cluster, command, tmp_path, harm):
+def test_a_harmed_dataset_is_mended_and_never_called_complete(served, cluster, call, tmp_path, harm):
     query, folder = query_of(served), tmp_path / "h"
     query.to_parquet(folder, client=cluster, npartitions=5)
     whole = pd.read_parquet(folder / "data")
@@ -45,7 +45,7 @@ def test_a_harmed_dataset_is_mended_and_never_called_complete(served, cluster, c
             receipt.write_bytes(b"")
         case "another's receipt":
             receipt.write_text(json.dumps(json.loads(receipt.read_text()) | {"dataset": "f" * 32}))
-    assert "1 of 5 segments are still to do" in command("status", folder, check=1).stdout
+    assert "1 of 5 segments are still to do" in call("status", folder, check=1).stdout
     assert query.to_parquet(folder, client=cluster).complete
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "data"), whole)
 
@@ -99,7 +99,7 @@ def test_a_login_that_is_missing_on_the_way_on_is_refused(served, cluster, tmp_p
         query_of(served).to_parquet(tmp_path / "h", client=cluster)
 
 
-def test_entries_that_are_short_of_an_exact_plan_are_told(served, cluster, command, tmp_path):
+def test_entries_that_are_short_of_an_exact_plan_are_told(served, cluster, call, tmp_path):
     """Another user's login sees fewer of the planned entries: said, and exit code 3."""
     ada = query_of(served, username="ada", password="ada-pw")
     report = ada.to_parquet(tmp_path / "h", client=cluster, npartitions=3)
@@ -110,8 +110,7 @@ def test_entries_that_are_short_of_an_exact_plan_are_told(served, cluster, comma
     short = dee.to_parquet(tmp_path / "h", client=cluster)
     assert short.short == report.rows - 200 > 0 and not short.complete
     assert (
-        f"{short.short} entries of the plan were not listed"
-        in command("status", tmp_path / "h", check=3).stdout
+        f"{short.short} entries of the plan were not listed" in call("status", tmp_path / "h", check=3).stdout
     )
 
 

@@ -74,10 +74,10 @@ def real(shared_data):
     return {entry_id: tree["archive"] for entry_id, tree in files.items()}
 
 
-def test_every_energy_equals_the_one_in_its_file(real, shared_data, command, tmp_path):
+def test_every_energy_equals_the_one_in_its_file(real, shared_data, on_cluster, tmp_path):
     with serve(archives=shared_data / "archives") as url:
         line = ("harvest", "--url", url, "--required", json.dumps(REQUIRED), "--out", tmp_path / "real")
-        done = command(*line, "--workers", 1, check=0)
+        done = on_cluster(*line, check=0)
     frame = pd.read_parquet(tmp_path / "real" / "data", dtype_backend="pyarrow")
     assert done.stdout.startswith(f"{len(real)} entries in")
     assert set(frame.index) == set(real), "one row per archive"

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -139,6 +140,7 @@ def test_a_harvest_over_tls(served, tls_scheduler, keys, command, monkeypatch, t
 
 @pytest.mark.parametrize("who", ["without keys", "without tls", "with keys of another authority"])
 def test_strangers_are_told_so_at_once(served, tls_scheduler, command, monkeypatch, tmp_path, who):
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "2s")
     address = tls_scheduler
     if who == "without tls":
         address = address.replace("tls://", "tcp://")
@@ -232,14 +234,16 @@ def test_scripts_are_bash_and_say_only_what_commands_know(script):
             assert_options([called[1], called[2]], re.findall(r"(?<=\s)--[a-z-]+", f" {called[3]}"))
 
 
+@cache
+def help_of(*command):
+    line, wide = [f"{BIN}{command[0]}", *command[1:], "--help"], os.environ | {"COLUMNS": "200"}
+    return subprocess.run(line, capture_output=True, text=True, timeout=WAIT, env=wide).stdout
+
+
 def assert_options(command, options):
     """Each option is one that the command's own --help names."""
-    line = [f"{BIN}{command[0]}", *command[1:], "--help"]
-    known = subprocess.run(
-        line, capture_output=True, text=True, timeout=WAIT, env=os.environ | {"COLUMNS": "200"}
-    )
     for option in options:
-        assert re.search(rf"(?<![\w-]){option}(?![\w-])", known.stdout), (command, option)
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", help_of(*command)), (command, option)
 
 
 def test_the_yaml_for_kubernetes():
@@ -283,7 +287,7 @@ def test_the_yaml_for_kubernetes():
     )
 
 
-def test_the_yamls_job_file_is_one_that_harvest_takes(command, tmp_path):
+def test_the_yamls_job_file_is_one_that_harvest_takes(on_cluster, tmp_path):
     parts = {
         (p["kind"], p["metadata"]["name"]): p
         for p in yaml.safe_load_all((RECIPES / "kubernetes.yaml").open())
@@ -291,7 +295,7 @@ def test_the_yamls_job_file_is_one_that_harvest_takes(command, tmp_path):
     job = json.loads(parts["ConfigMap", "nomad-harvest"]["data"]["job.json"])
     (tmp_path / "job.json").write_text(json.dumps(job | {"out": str(tmp_path / "h")}))
     with serve(n_entries=50, seed=4) as url:
-        done = command("harvest", tmp_path / "job.json", "--url", url, "--workers", 1, check=0)
+        done = on_cluster("harvest", tmp_path / "job.json", "--url", url, check=0)
     assert re.match(r"\d+ entries in", done.stdout)
 
 

@@ -1,7 +1,6 @@
 """Issue 5, SPEC 10: a harvest through a storm of faults loses nothing but what is bad, says what that is, and mends it."""
 
 import json
-import os
 
 import pandas as pd
 
@@ -10,7 +9,6 @@ from nomad_dask.testing.faults import Faults
 from nomad_dask.testing.generate import PLAIN
 
 REQUIRED = {"results": {"material": {"elements": "*", "n_elements": "*"}}, "run": {"program": "*"}}
-N = int(os.environ.get("NOMAD_DASK_STORM", "20000"))
 PARTS = 40
 STALL = 2.5
 TIMEOUT = 2.0
@@ -21,10 +19,10 @@ STORM = (
 )
 
 
-def options(url, out):
+def options(url, out, batch_size):
     return [
         *("harvest", "--url", url, "--out", out, "--required", json.dumps(REQUIRED)),
-        *("--npartitions", PARTS, "--workers", 4, "--batch-size", 20, "--max-concurrency", 16),
+        *("--npartitions", PARTS, "--batch-size", batch_size, "--max-concurrency", 16),
         *("--max-requests-per-second", 0, "--timeout", TIMEOUT, "--retry", 6, "--sleep-time", 0.1),
     ]
 
@@ -33,16 +31,19 @@ def frame_of(path):
     return pd.read_parquet(f"{path}/data", dtype_backend="pyarrow")
 
 
-def test_a_storm_costs_nothing_but_the_poison_and_is_mended(tmp_path, command):
-    with serve(n_entries=N, kind="small", seed=5, private_share=0, features=PLAIN) as url:
+def test_a_storm_costs_nothing_but_the_poison_and_is_mended(full, tmp_path, command, on_cluster):
+    """3,000 entries; 20,000 where NOMAD_DASK_FULL is set."""
+    n, workers, batch_size = (20_000, 4, 20) if full else (3_000, 2, 5)
+    with serve(n_entries=n, kind="small", seed=5, private_share=0, features=PLAIN) as url:
         ids = [entry.entry_id for entry in url.corpus.entries]
-        poison = [ids[k] for k in (N // 9, N // 2, N - 2)]
+        poison = [ids[k] for k in (n // 9, n // 2, n - 2)]
         storm = Faults.parse(STORM + "+".join(poison))
         missing = {i for i in ids if storm.missing(i)} - set(poison)
         assert missing, "the storm hides some archives"
 
         url.faults = storm
-        command(*options(url, tmp_path / "h"), check=3, timeout=240)
+        line = options(url, tmp_path / "h", batch_size)
+        command(*line, "--workers", workers, check=3, timeout=240)
         seen = [type(request.fault).__name__ for request in url.log if request.fault is not None]
         frame = frame_of(tmp_path / "h")
         assert list(frame.index) == sorted(set(ids) - set(poison))
@@ -57,8 +58,8 @@ def test_a_storm_costs_nothing_but_the_poison_and_is_mended(tmp_path, command):
 
         # Archives that are not there are a fact, not a fault: the calm server lacks them too.
         url.faults = Faults.parse("missing=0.002; seed=11")
-        command(*options(url, tmp_path / "h"), "--retry-failures", check=0)
-        command(*options(url, tmp_path / "calm"), "--workers", 2, check=0)
+        on_cluster(*line, "--retry-failures", check=0)
+        on_cluster(*options(url, tmp_path / "calm", batch_size), check=0)
         mended = frame_of(tmp_path / "h")
         pd.testing.assert_frame_equal(mended, frame_of(tmp_path / "calm"))
         assert list(mended.index) == sorted(ids)

@@ -8,7 +8,7 @@ import pytest
 
 from nomad_dask import ArchiveQuery
 from nomad_dask.testing import serve
-from nomad_dask.testing.generate import PLAIN, generate
+from nomad_dask.testing.generate import FEATURES, PLAIN, generate
 
 ARCHIVES = "entries/archive/query"
 REQUIRED = {"results": "*", "run": {"program": "*", "calculation[-1]": {"energy": "*"}}}
@@ -137,8 +137,9 @@ def test_an_empty_result_is_one_typed_empty_partition(url):
 
 @pytest.fixture(scope="module")
 def odd():
-    """Archives with references of all kinds, also such as lead nowhere or to another installation."""
-    with serve(n_entries=700, seed=3, kind="small") as url:
+    """Archives with references of all kinds, also such as lead nowhere or to another installation: a few of each."""
+    many = {name: max(0.02, 5 * share) for name, share in FEATURES.items() if share}
+    with serve(n_entries=120, seed=3, kind="small", features=many) as url:
         yield url
 
 

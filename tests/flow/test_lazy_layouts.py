@@ -8,7 +8,7 @@ import pytest
 from nomad_dask import ArchiveQuery, UserError, units
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
-from nomad_dask.testing.generate import PLAIN, generate
+from nomad_dask.testing.generate import FEATURES, PLAIN, generate
 
 ARCHIVES = "entries/archive/query"
 REQUIRED = {"results": {"material": "*"}, "run": {"program": "*", "calculation": {"energy": "*"}}}
@@ -24,7 +24,8 @@ def shared():
 @pytest.fixture(scope="module")
 def odd():
     """Archives with references of all kinds, empty sections, and entries that lack what others have."""
-    with serve(n_entries=120, seed=3) as url:
+    many = {name: max(0.02, 3 * share) for name, share in FEATURES.items() if share}
+    with serve(n_entries=60, seed=3, features=many) as url:
         yield url
 
 

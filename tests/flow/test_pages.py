@@ -16,6 +16,7 @@ from nomad_dask.pure.required import parse
 from nomad_dask.pure.segments import Segment, even_bounds
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Drop, Faults, InflateTotal, Reorder, RepeatCursor, Rule, Status, Unasked
+from nomad_dask.testing.generated.features import REMOTE
 
 ARCHIVES = "entries/archive/query"
 
@@ -189,16 +190,16 @@ def test_a_reference_to_another_installation_costs_no_other_entry(client_of, col
         }
     )
     question = Question("visible", {}, required)
-    with serve(n_entries=2000, seed=0) as url:
+    with serve(n_entries=400, seed=0, features={REMOTE: 0.01}) as url:
         client = client_of(url)
         refs = everything(client, question, collect)
         remote = remote_entries(url.corpus)
         assert len(remote) > 1
         before = client.tally.requests
-        parts = collect(archives(client, question, refs, BatchSize(500, fixed=True), 4, []))
+        parts = collect(archives(client, question, refs, BatchSize(100, fixed=True), 4, []))
         assert client.tally.requests - before < 4 * 4 + 6 * len(remote) + 10
         found = {ref.entry_id: archive for part in parts for ref, archive in part.archives}
-        assert not any(part.failures for part in parts) and len(found) > 1900
+        assert not any(part.failures for part in parts) and len(found) > 380
         for entry_id, archive in found.items():
             value = archive.get("workflow2", {}).get("results", {}).get("calculation_result_ref")
             assert isinstance(value, str) or entry_id not in remote

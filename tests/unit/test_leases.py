@@ -128,7 +128,7 @@ class Cluster(RuleBasedStateMachine):
 TestCluster = Cluster.TestCase
 
 
-@given(st.integers(1, 40), st.integers(1, 12))
+@given(st.integers(1, 20), st.integers(1, 8))
 def test_permits_go_round(holders, most):
     """More holders than permits: in time everyone gets one."""
     bucket, had = Bucket(Limits(None, most)), set()
