@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from ..pure.errors import ProtocolError, RefusedError, RemoteReferenceError, ServerError
+from ..pure.errors import RefusedError, RemoteReferenceError, ServerError
 from ..pure.include import include_of, without_empties
 from ..pure.limits import BatchSize
 from ..pure.manifest import Question
@@ -19,7 +19,8 @@ from ..pure.references import merge, refers_elsewhere, resolve
 from ..pure.report import Failure, Ref
 from ..pure.required import Required, split
 from ..pure.segments import Segment, both
-from .pages import LISTING, alive, including, is_listing, is_text, page
+from .deliveries import Asked, Delivery, are_archives
+from .pages import LISTING, alive, including, is_listing, page
 from .transport import Client
 
 ARCHIVES = "entries/archive/query"
@@ -33,27 +34,6 @@ _FEW = 4
 _REMOTE = "reference to remote archive"
 
 
-@dataclass(slots=True)
-class Delivery:
-    """What one batch brought: archives, entries that have none, entries that failed; each entry in one of them."""
-
-    archives: list[tuple[Ref, dict[str, Any]]] = field(default_factory=list)
-    n_bytes: int = 0
-    """Of the answers that brought the archives, as JSON."""
-    seconds: float = 0.0
-    """Of the longest of them."""
-    missing: list[Ref] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-
-    def add(self, other: Delivery) -> None:
-        """Take in what another batch brought."""
-        self.archives += other.archives
-        self.n_bytes += other.n_bytes
-        self.seconds = max(self.seconds, other.seconds)
-        self.missing += other.missing
-        self.failures += other.failures
-
-
 async def archives(
     client: Client,
     question: Question,
@@ -61,13 +41,16 @@ async def archives(
     size: BatchSize,
     in_flight: int | None,
     sizes: list[int],
+    *,
+    packed: bool = False,
 ) -> AsyncGenerator[Delivery, None]:
-    """The archives of listed entries, batch by batch, in the order of the list, `in_flight` requests at a time.
+    """The archives of listed entries, batch by batch in the order of the list, `in_flight` requests at a time.
 
     `in_flight` None: as many as this process's part of the limits, and one that waits its turn, at every moment anew.
     Never more than `HELD_BYTES` of answers, by the size of those before; a few of a size that is not known yet.
     Entries that do not come are asked for once more, by themselves, after the rest. `sizes` is filled with the
-    batch sizes used. A consumer that pauses holds back new requests.
+    batch sizes used. A consumer that pauses holds back new requests. `packed`: for a consumer that takes each delivery by
+    its `parts`, which decodes large answers a piece at a time.
     """
     todo, absent = deque(refs), list[Ref]()
     window: deque[asyncio.Task[Delivery]] = deque()
@@ -77,15 +60,21 @@ async def archives(
             while todo and len(window) < min(room, in_flight or client.in_flight + 1):
                 batch = [todo.popleft() for _ in range(min(size.size, len(todo)))]
                 sizes.append(len(batch))
-                window.append(asyncio.create_task(_batch(client, question, batch)))
+                window.append(asyncio.create_task(_batch(client, question, batch, packed=packed)))
             delivery = await window.popleft()
-            size = size.seen(len(delivery.archives), delivery.n_bytes, delivery.seconds)
-            if delivery.archives:
-                expected = size.size * delivery.n_bytes / len(delivery.archives)
-                room = max(1, int(HELD_BYTES / max(1, expected)))
-            absent += delivery.missing
-            delivery.missing = []
             yield delivery
+            absent += delivery.absent
+            size = size.seen(delivery.brought, delivery.n_bytes, delivery.seconds)
+            if delivery.brought:
+                expected = size.size * delivery.n_bytes / delivery.brought
+                room = max(1, int(HELD_BYTES / max(1, expected)))
+            if delivery.broken:
+                client.tally.statuses["undecodable"] += 1
+                client.tally.retries += 1
+                again = await _batch(client, question, delivery.broken)
+                absent += again.absent
+                yield again
+            del delivery
     finally:
         for task in window:
             task.cancel()
@@ -113,7 +102,7 @@ async def documents(
             continue
         refs = found.refs
         delivered = list(zip(refs, map(without_empties, found.rows), strict=True))
-        yield Delivery(archives=delivered, n_bytes=found.n_bytes, seconds=found.seconds)
+        yield Delivery(delivered, found.n_bytes, found.seconds, brought=len(delivered))
         if found.total == len(refs):
             return
         rest = Segment(refs[-1].entry_id, segment.upto)
@@ -121,14 +110,14 @@ async def documents(
 
 
 async def _batch(
-    client: Client, question: Question, batch: Sequence[Ref], *, suspect: bool = False
+    client: Client, question: Question, batch: Sequence[Ref], *, suspect: bool = False, packed: bool = False
 ) -> Delivery:
     """One batch, divided as long as it fails, so that only the bad entry is lost."""
     tree = question.required.request(in_place=question.resolve_references)
     parts = [list(batch[: len(batch) // 2]), list(batch[len(batch) // 2 :])]
     before = _whole_answers(client)
     try:
-        return await _ask(client, question, batch, tree, suspect=suspect)
+        return await _ask(client, question, batch, tree, suspect=suspect, packed=packed)
     except RemoteReferenceError:
         if len(batch) == 1:
             return await _in_pieces(client, question, batch[0])
@@ -141,7 +130,8 @@ async def _batch(
             return Delivery(failures=[failure])
         suspect = True
     whole = Delivery()
-    for delivery in await asyncio.gather(*(_batch(client, question, p, suspect=suspect) for p in parts)):
+    each = (_batch(client, question, part, suspect=suspect, packed=packed) for part in parts)
+    for delivery in await asyncio.gather(*each):
         whole.add(delivery)
     return whole
 
@@ -172,8 +162,8 @@ async def _in_pieces(client: Client, question: Question, ref: Ref) -> Delivery:
     except ServerError as error:
         return Delivery(failures=[Failure(*ref, error.status, error.reason, error.attempts)])
     if archive is None:
-        return Delivery(missing=[ref])
-    return Delivery(archives=[(ref, archive)])
+        return Delivery(absent=[ref])
+    return Delivery([(ref, archive)], brought=1)
 
 
 async def _pieces(client: Client, question: Question, ref: Ref, required: Required) -> dict[str, Any] | None:
@@ -199,41 +189,48 @@ async def _one(client: Client, question: Question, ref: Ref, tree: Any) -> dict[
 
 
 async def _ask(
-    client: Client, question: Question, batch: Sequence[Ref], tree: Any, *, suspect: bool = False
+    client: Client,
+    question: Question,
+    batch: Sequence[Ref],
+    tree: Any,
+    *,
+    suspect: bool = False,
+    packed: bool = False,
 ) -> Delivery:
     """One archive request: what it answered, joined to what was asked by id."""
-    asked = {ref.entry_id: ref for ref in batch}
     body = {
         "owner": question.owner,
-        "query": both(question.query, {"entry_id:any": list(asked)}),
+        "query": both(question.query, {"entry_id:any": [ref.entry_id for ref in batch]}),
         "pagination": {"page_size": len(batch)},
     }
-    if question.source == "documents":
-        path, expected = LISTING, is_listing
+    documents = question.source == "documents"
+    if documents:
         body |= including(include_of(question.required))
     else:
-        path, expected = ARCHIVES, _is_archives
         body["required"] = tree
+    path, expected = (LISTING, is_listing) if documents else (ARCHIVES, _is_archives)
     try:
-        answer = await client.post(path, body, expected, entries=len(batch), suspect=suspect)
+        answer = await client.post(
+            path, body, expected, entries=len(batch), suspect=suspect, packed=packed and not documents
+        )
     except RefusedError as error:
         if error.status == 400 and _REMOTE in error.words:
             raise RemoteReferenceError(error.status, error.url, error.words) from error
         raise
-    found: dict[str, dict[str, Any]] = {}
-    for row in answer.data["data"]:
-        if row["entry_id"] not in asked or row["entry_id"] in found:
-            raise ProtocolError(
-                f"the server answered entry {row['entry_id']}, which was not asked for, or twice, among "
-                f"{len(batch)} from {batch[0].entry_id} on [{client.server.url}]"
-            )
-        found[row["entry_id"]] = row["archive"] if path == ARCHIVES else without_empties(row)
-    return Delivery(
-        archives=[(asked[entry_id], found[entry_id]) for entry_id in asked if entry_id in found],
-        missing=[ref for ref in batch if ref.entry_id not in found],
-        n_bytes=answer.n_bytes,
-        seconds=answer.seconds,
-    )
+    delivery = Delivery(n_bytes=answer.n_bytes, seconds=answer.seconds)
+    asked = Asked(batch, client.server.url)
+    if answer.rows is not None:
+        delivery.packed.append((asked, answer.rows))
+        return delivery
+    rows = answer.data["data"]
+    if documents:
+        rows = [{"entry_id": row["entry_id"], "archive": without_empties(row)} for row in rows]
+    left = {ref.entry_id: ref for ref in batch}
+    places = {ref: place for place, ref in enumerate(batch)}
+    delivery.archives = sorted(asked.joined(rows, left), key=lambda found: places[found[0]])
+    delivery.absent = [*left.values()]
+    delivery.brought = len(rows)
+    return delivery
 
 
 async def _once_more(client: Client, question: Question, absent: list[Ref]) -> Delivery:
@@ -242,24 +239,18 @@ async def _once_more(client: Client, question: Question, absent: list[Ref]) -> D
     Many that are all absent again have no archive; when some come, the server is forgetful, and the others are
     asked for each alone.
     """
-    delivery = Delivery(missing=absent)
+    delivery = Delivery(absent=absent)
     if len(absent) > _FEW:
         delivery = await _batch(client, question, absent)
-        if not delivery.archives:
-            return delivery
-    each = await asyncio.gather(*(_batch(client, question, [ref]) for ref in delivery.missing))
-    delivery.missing = []
-    for part in each:
-        delivery.add(part)
+    if len(absent) <= _FEW or delivery.archives:
+        each = await asyncio.gather(*(_batch(client, question, [ref]) for ref in delivery.absent))
+        delivery.absent = []
+        for part in each:
+            delivery.add(part)
+    delivery.missing, delivery.absent = delivery.absent, []
     return delivery
 
 
 def _is_archives(data: Any) -> bool:
     """Whether an answer has the shape of archives."""
-    match data:
-        case {"data": list(rows)}:
-            return all(
-                isinstance(r, dict) and is_text(r, "entry_id") and isinstance(r.get("archive"), dict)
-                for r in rows
-            )
-    return False
+    return isinstance(data, dict) and are_archives(data.get("data"))

@@ -34,6 +34,7 @@ from ..pure.retry import (
     limited,
     parse_retry_after,
 )
+from ..pure.rows import Rows, undecoded
 from ..pure.words import decoded, server_words
 from .auth import Login, Tokens, check_safe, secrets_of
 from .gate import Gate, Key
@@ -83,6 +84,8 @@ class Answer:
     """From sending to the last byte of the try that succeeded."""
     date: str = ""
     """When, by the server's clock (its header `Date`)."""
+    rows: Rows | None = None
+    """Of a large answer that was asked for packed; `data` has none then."""
 
 
 TOKEN = "auth/token"
@@ -129,6 +132,7 @@ class Client:
         entries: int = 1,
         known: bool = True,
         suspect: bool = False,
+        packed: bool = False,
     ) -> Answer:
         """The decoded 200 answer to `body`; retried as `pure.retry` decides.
 
@@ -136,12 +140,13 @@ class Client:
         `entries`: how many entries the body asks for by name (more than one may be halved by the caller).
         `known`: whether this server has ever answered; one that has not, and gives no such answer, is a wrong url.
         `suspect`: whether the entries are part of a batch that failed.
+        `packed`: leave the rows of a large answer undecoded, in `Answer.rows`.
 
         Raises RefusedError (the question is wrong), UnreachableError (nothing there), ServerError (kept failing).
         """
         send = {"data": orjson.dumps(body), "headers": {"Content-Type": "application/json"}}
         return await self._logged_in(
-            "POST", path, send, expected, entries=entries, known=known, suspect=suspect
+            "POST", path, send, expected, entries=entries, known=known, suspect=suspect, packed=packed
         )
 
     async def get(self, path: str) -> Answer:
@@ -183,6 +188,7 @@ class Client:
         entries: int = 1,
         known: bool = True,
         suspect: bool = False,
+        packed: bool = False,
         hide: tuple[str, ...] = (),
     ) -> Answer:
         """One question with its retries. `hide`: secrets that it carries, which no error may repeat.
@@ -195,7 +201,7 @@ class Client:
         while True:
             attempt += 1
             async with gate.turn():
-                result = await self._try(method, url, send, expected)
+                result = await self._try(method, url, send, expected, packed)
             if isinstance(result, Answer):
                 gate.served()
                 return result
@@ -226,7 +232,7 @@ class Client:
                     raise ServerError(reason, url, status=code, attempts=attempt) from cause
 
     async def _try(
-        self, method: str, url: str, send: dict[str, Any], expected: Check
+        self, method: str, url: str, send: dict[str, Any], expected: Check, packed: bool
     ) -> Answer | tuple[Outcome, str, Exception | None]:
         """One request: its answer, or what went wrong with the words to say so."""
         session = _session()
@@ -248,11 +254,11 @@ class Client:
                     words = f"moved to {place}; use that url" if moved else server_words(body)
                     return Status(response.status, after), words, None
                 with collector_paused():
-                    data = decoded(body)
+                    data, rows = undecoded(body) if packed else (decoded(body), None)
                 if not expected(data):
                     raise ValueError(f"an answer of another shape: {server_words(body)}")
                 took = time.monotonic() - began
-                return Answer(data, len(body), took, response.headers.get("Date", ""))
+                return Answer(data, len(body), took, response.headers.get("Date", ""), rows)
         except Exception as error:
             outcome = _outcome(error)
             self.tally.statuses[outcome.kind] += 1

@@ -13,7 +13,8 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..edges.archives import Delivery, archives, documents
+from ..edges.archives import archives, documents
+from ..edges.deliveries import Archived, Delivery
 from ..edges.loop import iterate
 from ..edges.pages import listing
 from ..edges.quiet import collector_paused
@@ -21,7 +22,7 @@ from ..edges.store import Store
 from ..edges.transport import Client, Server
 from ..pure.errors import DatasetError
 from ..pure.flatten import OnNew
-from ..pure.layouts import ONLY, WIDE, AnySchema, Layout
+from ..pure.layouts import ONLY, WIDE, AnySchema, Builder, Layout
 from ..pure.limits import BatchSize
 from ..pure.manifest import Manifest, Question
 from ..pure.report import Failure, Receipt, Ref, span
@@ -85,7 +86,7 @@ def read_entries(job: Job, refs: Sequence[Ref], segment: Segment, number: int = 
 
 
 def _download(client: Client, job: Job, refs: Sequence[Ref], sizes: list[int]) -> AsyncIterator[Delivery]:
-    return archives(client, job.asked, refs, job.batch, None, sizes)
+    return archives(client, job.asked, refs, job.batch, None, sizes, packed=True)
 
 
 def _build(
@@ -102,13 +103,12 @@ def _build(
     missing: list[Ref] = []
     failures: list[Failure] = []
     for delivery in iterate(deliveries):
-        each = delivery.n_bytes // max(1, len(delivery.archives))
-        with collector_paused():
-            for ref, archive in delivery.archives:
-                builder.append(ref.entry_id, ref.upload_id, archive, n_bytes=each)
+        for part, n_bytes in delivery.parts():
+            _append(builder, part, n_bytes)
+            delivered += [ref.entry_id for ref, _ in part]
+            del part
         for ref in delivery.missing:
             builder.append(ref.entry_id, ref.upload_id, None)
-        delivered += [ref.entry_id for ref, _ in delivery.archives]
         missing += delivery.missing
         failures += delivery.failures
     tables = {key: in_order(table) for key, table in job.layout.tables(builder.finish()).items()}
@@ -130,6 +130,13 @@ def _build(
         batch_sizes=tuple(sizes),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _append(builder: Builder, part: Sequence[Archived], n_bytes: int) -> None:
+    each = n_bytes // max(1, len(part))
+    with collector_paused():
+        for ref, archive in part:
+            builder.append(ref.entry_id, ref.upload_id, archive, n_bytes=each)
 
 
 def ids_in(tables: Tables) -> set[str]:

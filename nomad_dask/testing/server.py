@@ -18,7 +18,7 @@ from aiohttp import web
 
 from nomad_dask.testing.answers import Answers
 from nomad_dask.testing.corpus import Corpus, Json
-from nomad_dask.testing.faults import Delay, FaultRequest, Faults, Reset, Stall, Status, Truncate
+from nomad_dask.testing.faults import Delay, FaultRequest, Faults, Garble, Reset, Stall, Status, Truncate
 from nomad_dask.testing.log import Log, Seen
 from nomad_dask.testing.refused import Refused, invalid, unexpected
 from nomad_dask.testing.users import Users
@@ -92,6 +92,9 @@ class Server:
             reply = _Reply(0, b"")
         else:
             user, reply = self._answer(request, path, data, body, getattr(action, "edit", None))
+            if isinstance(action, Garble):
+                hole = int(len(reply.body) * action.share)
+                reply.body = reply.body[:hole] + bytes(16) + reply.body[hole + 16 :]
         headers = await self._pack(request, reply)
         sent = _share(reply.body, action)
         # Noted before it is sent: whoever has the answer finds it in the log, and a stall is there at once.

@@ -1,11 +1,12 @@
 """SPEC 5 and 10: listing and downloading by id, with nothing lost and nothing twice whatever the server does."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from nomad_dask.edges.archives import archives
-from nomad_dask.edges.loop import run
+from nomad_dask.edges.loop import iterate, run
 from nomad_dask.edges.pages import count, list_page, listing
 from nomad_dask.pure.errors import ProtocolError, ServerError
 from nomad_dask.pure.limits import BatchSize
@@ -15,7 +16,17 @@ from nomad_dask.pure.report import Ref
 from nomad_dask.pure.required import parse
 from nomad_dask.pure.segments import Segment, even_bounds
 from nomad_dask.testing import serve
-from nomad_dask.testing.faults import Drop, Faults, InflateTotal, Reorder, RepeatCursor, Rule, Status, Unasked
+from nomad_dask.testing.faults import (
+    Drop,
+    Faults,
+    Garble,
+    InflateTotal,
+    Reorder,
+    RepeatCursor,
+    Rule,
+    Status,
+    Unasked,
+)
 from nomad_dask.testing.generated.features import REMOTE
 
 ARCHIVES = "entries/archive/query"
@@ -289,3 +300,42 @@ def test_a_process_has_no_more_batches_at_once_than_its_part_of_the_limits(
         return asked
 
     assert run(first()) == 3
+
+
+def taken(deliveries):
+    """The archives of packed deliveries by id, how many pieces they came in, and the entries without."""
+    found, pieces, missing = {}, 0, []
+    for delivery in iterate(deliveries):
+        for part, _ in delivery.parts():
+            assert not found.keys() & {ref.entry_id for ref, _ in part}
+            found |= {ref.entry_id: archive for ref, archive in part}
+            pieces += 1
+        missing += delivery.missing
+    return found, pieces, missing
+
+
+@pytest.mark.parametrize("action", [None, Garble(0.3), Garble(0.9), Reorder()], ids=str)
+def test_large_answers_come_in_pieces_and_a_broken_piece_is_asked_for_again(
+    served, client_of, question, collect, action
+):
+    client = client_of(served)
+    refs = everything(client, question, collect)
+    none = refs[7].entry_id
+    served.faults = Faults([Rule(action, nth=(1,), path=ARCHIVES)] if action else [], missing=[none])
+    whole = replace(question, required=parse("*"))
+    batch = BatchSize(150, fixed=True)
+    found, pieces, missing = taken(archives(client, whole, refs, batch, 1, [], packed=True))
+    assert pieces > 6 and refs[7] in missing and len(found) + len(missing) == 300
+    there = [ref for ref in refs if ref.entry_id in found]
+    (plain,) = collect(archives(client, whole, there, BatchSize(300), 1, []))
+    assert found == {ref.entry_id: archive for ref, archive in plain.archives}
+    assert client.tally.statuses["undecodable"] == isinstance(action, Garble) == client.tally.retries
+
+
+def test_what_was_not_asked_for_is_an_error_also_in_pieces(served, client_of, question, collect):
+    client = client_of(served)
+    refs = everything(client, question, collect)
+    served.faults = Faults([Rule(Unasked(("9" * 28,)), path=ARCHIVES)])
+    whole = replace(question, required=parse("*"))
+    with pytest.raises(ProtocolError, match="9999.*not asked for"):
+        taken(archives(client, whole, refs, BatchSize(300), 1, [], packed=True))

@@ -12,6 +12,7 @@ from nomad_dask.testing.faults import (
     EndEarly,
     FaultRequest,
     Faults,
+    Garble,
     InflateTotal,
     Reorder,
     RepeatCursor,
@@ -197,8 +198,8 @@ def test_edits_of_a_first_and_of_an_empty_page():
             (Rule(Reset(), every=10, path=ARCHIVES, times=2),),
         ),
         (
-            "truncate; truncate=0.3; stall=60; delay=0.5",
-            (Rule(Truncate()), Rule(Truncate(0.3)), Rule(Stall(60)), Rule(Delay(0.5))),
+            "truncate; truncate=0.3; garble=0.2; stall=60; delay=0.5",
+            (Rule(Truncate()), Rule(Truncate(0.3)), Rule(Garble(0.2)), Rule(Stall(60)), Rule(Delay(0.5))),
         ),
         ("reorder; repeat-cursor; end-early", (Rule(Reorder()), Rule(RepeatCursor()), Rule(EndEarly()))),
         (

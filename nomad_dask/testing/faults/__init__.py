@@ -16,7 +16,7 @@ entry of an archive answer. Actions that have an `edit` change a right answer in
 spoil the way in which it is sent. The same script in words, for the command line (clauses end at `;`):
 
     status=503,html,retry_after=2,rate=0.1; reset,nth=3+5; truncate=0.3,every=10,path=entries/archive/query
-    stall=60,times=1; delay=0.5,rate=0.2; reorder; repeat-cursor; inflate-total=10; unasked=ID+ID; end-early
+    garble=0.5,nth=4; stall=60,times=1; delay=0.5,rate=0.2; reorder; repeat-cursor; inflate-total=10; unasked=ID+ID; end-early
     drop=2; latency=0.2; limit=20; missing=0.002; poison=ID1+ID2; seed=4
 """
 
@@ -26,6 +26,7 @@ from nomad_dask.testing.faults.actions import (
     Drop,
     Edit,
     EndEarly,
+    Garble,
     InflateTotal,
     Reorder,
     RepeatCursor,
@@ -47,6 +48,7 @@ __all__ = [
     "EndEarly",
     "FaultRequest",
     "Faults",
+    "Garble",
     "InflateTotal",
     "Reorder",
     "RepeatCursor",

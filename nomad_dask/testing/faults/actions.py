@@ -28,6 +28,13 @@ class Truncate:
 
 
 @dataclass(frozen=True, slots=True)
+class Garble:
+    """Send a whole body that is no JSON: 16 bytes, from this share of it on, are written over with zeros."""
+
+    share: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
 class Stall:
     """Begin the body, then send nothing for so many seconds."""
 
@@ -108,7 +115,7 @@ class Drop:
         return {**answer, "data": rows[: max(0, len(rows) - self.n)]}
 
 
-Spoil = Status | Reset | Truncate | Stall | Delay
+Spoil = Status | Reset | Truncate | Garble | Stall | Delay
 Edit = Reorder | RepeatCursor | InflateTotal | Unasked | EndEarly | Drop
 Action = Spoil | Edit
 
