@@ -24,7 +24,9 @@ OnNew = Literal["more", "raise"]
 
 MOST_VALUES = 2**18
 MOST_BYTES = 2**25
-"""What may wait as Python values before it becomes Arrow: enough that many rows share a block's cost."""
+MOST_ROWS = 2**10
+"""What may wait as Python values before it becomes Arrow: enough that many rows share a block's cost, and as much for
+long segments of small entries as for short ones."""
 
 SETTLED_TOGETHER = 16
 """Rows whose list cells are taken apart together: enough to share the cost, few enough not to pile up."""
@@ -118,7 +120,7 @@ class _Sections(dict[Any, Any]):
 
 
 class Wide:
-    """Builds one wide table, entry by entry. Memory: the table, and about the last `MOST_VALUES` values.
+    """Builds one wide table, entry by entry. Memory: the table, and the last `MOST_VALUES` values or `MOST_ROWS` rows.
 
     Values outside the schema go to `_more` of their row, as a JSON object by name, counted in `n_more`;
     `on_new="raise"` makes the first of them an UnknownValueError.
@@ -155,7 +157,7 @@ class Wide:
         for gathered in self._gathered.values():
             gathered.end_row()
         self._bytes += n_bytes
-        if self._bytes > MOST_BYTES:
+        if self._bytes > MOST_BYTES or len(self._entries) >= MOST_ROWS:
             self.flush()
         elif len(self._entries) % SETTLED_TOGETHER == 0:
             waiting = sum(gathered.settle() for gathered in self._gathered.values())

@@ -189,7 +189,7 @@ def test_on_new_raise_names_the_entry_and_the_column(archive: Row) -> None:
 
 
 def test_rows_are_turned_into_arrow_while_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded by what waits: by the number of values, and by the bytes of their JSON."""
+    """Memory is bounded by what waits: by the number of values, by the bytes of their JSON, and by rows."""
     schema = Schema((Column("x", "list<list<int64>>"),))
     rows = [{"x": [[n, n]] * 3} for n in range(50)]
     expected = table(schema, WHOLE, rows)
@@ -206,6 +206,10 @@ def test_rows_are_turned_into_arrow_while_they_come(monkeypatch: pytest.MonkeyPa
         wide.append(f"entry{number}", "upload", row, n_bytes=2**23)
     assert wide.finish().equals(expected)
     assert len(blocks) > 8
+    monkeypatch.setattr(flatten, "MOST_ROWS", 7)
+    blocks.clear()
+    assert table(schema, WHOLE, rows).equals(expected)
+    assert len(blocks) == 8
 
 
 def test_columns_pickle_without_one_another() -> None:
