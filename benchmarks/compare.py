@@ -24,7 +24,7 @@ from comparison.context import context
 from comparison.ratios import figures, verdicts
 from comparison.report import RESULTS, context_in_words, plot, table, write
 from comparison.runners import Run, rounds, run
-from comparison.served import served
+from comparison.served import Archive, served
 
 from nomad_dask.pure.limits import BatchSize
 
@@ -89,6 +89,8 @@ def compared(workload: Workload, contenders: list[Contender], options: argparse.
         walk = run(CONTENDERS["decode"], workload, archive, entries, 100)
         batch = BatchSize().target_bytes * entries / walk.n_bytes
         batches = {c.name: max(1, int(batch)) for c in contenders}
+        searched = {c.name: search(c, workload, archive, entries) for c in contenders if c.searched}
+        batches |= {name: max(rates, key=rates.__getitem__) for name, rates in searched.items()}
         runs: dict[str, list[Run]] = {c.name: [] for c in contenders}
         for k, contender in rounds(contenders, options.runs):
             done = run(contender, workload, archive, part(contender, entries), batches[contender.name])
@@ -101,9 +103,20 @@ def compared(workload: Workload, contenders: list[Contender], options: argparse.
         "entries": entries,
         "bytes_per_entry": walk.n_bytes / entries,
         "batches": batches,
+        "searched": searched,
         "figures": {name: figures(of) for name, of in stored.items()},
         "runs": stored,
     }
+
+
+def search(contender: Contender, workload: Workload, archive: Archive, entries: int) -> dict[int, float]:
+    """Entries a second by batch size, each tried once on a quarter of the entries."""
+    found = {}
+    for size in contender.searched:
+        done = run(contender, workload, archive, entries // 4, size)
+        found[size] = round(done.entries / done.seconds, 1)
+    print(f"{workload.name:6} {contender.name:12} batch sizes: {found}", flush=True)
+    return found
 
 
 def part(contender: Contender, entries: int) -> int:

@@ -51,6 +51,8 @@ class Contender:
     """Of the entries: those that take minutes do a part of them, since a rate is what counts."""
     runs: int = 100
     """At the most."""
+    searched: tuple[int, ...] = ()
+    """Batch sizes of which the best is found first."""
 
     @property
     def python(self) -> Path:
@@ -66,6 +68,8 @@ class Contender:
         return [str(self.python), str(HERE / self.program), order]
 
 
+SEARCHED = (30, 100, 300, 1_000)
+
 CONTENDERS = {
     c.name: c
     for c in (
@@ -77,5 +81,21 @@ CONTENDERS = {
         Contender("dataframe", "nomad-dask: dask.dataframe on threads, to pandas", "ours.py", "dataframe"),
         Contender("cluster", "nomad-dask: two processes, wide, to Parquet", "ours.py", "cluster"),
         Contender("download", "nomad-dask: download and entries_to_dataframe", "ours.py", "download"),
+        Contender(
+            "nomad", "nomad-lab: as its guide documents it", "nomad_job.py", "documented", "peers", 0.02, 2
+        ),
+        Contender(
+            "nomad-tuned",
+            "nomad-lab: tuned, plain dicts",
+            "nomad_job.py",
+            "tuned",
+            "peers",
+            searched=SEARCHED,
+        ),
+        Contender("dlt", "dlt: tuned, arrays in cells, to Parquet", "dlt_job.py", "tuned", "dlt", 0.25, 3),
+        Contender(
+            "dlt-full", "dlt: tuned, a table of each list, to Parquet", "dlt_job.py", "full", "dlt", 0.05, 1
+        ),
+        Contender("script", "script of an afternoon, json_normalize", "script.py", "afternoon"),
     )
 }

@@ -25,6 +25,8 @@ class Order:
     """Entries in a request, for those that do not find it themselves."""
     out: str
     """An empty folder."""
+    upto: str = ""
+    """The id of the last entry wanted, for those that cannot be told a number; nothing: all."""
 
 
 class Clock:

@@ -71,7 +71,7 @@ def download(order: Order, clock: Clock) -> int:
     import pandas  # noqa: F401
 
     with clock:
-        asked = query(order, page_size=1_000)
+        asked = query(order, **({"page_size": 1_000} if OPTIONS else {}))
         asked.download()
         frame = asked.entries_to_dataframe()
     clock.facts["columns"] = frame.shape[1]

@@ -81,8 +81,8 @@ BARS = (
     ),
     Bar(
         "at 20 requests/s: ours / nomad-lab as documented, entries/s",
-        "limited-cluster",
-        "limited-nomad",
+        "cluster",
+        "nomad",
         RATE,
         {"small": 20.0, "large": 10.0},
         limited=True,

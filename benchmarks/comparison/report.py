@@ -117,3 +117,23 @@ def context_in_words(context: Mapping[str, Any]) -> str:
         f"{context['date'][:10]}, {context['cores']} cores ({context['processor']}), Python {context['python']}, {said}; "
         f"medians of {context['runs']} runs after a warm-up."
     )
+
+
+def limits_table(
+    found: Found, titles: Mapping[str, str], notes: Mapping[str, str], context: Mapping[str, Any]
+) -> str:
+    """Entries a second where requests are limited, as Markdown."""
+    lines = [
+        f"Where the server allows {context['limit']} requests a second and takes {context['latency'] * 1e3:.0f} ms to begin an "
+        f"answer, entries a second (requests), median of {context['runs']} runs:",
+        "",
+        f"| | {' | '.join(found)} |",
+        "|---|" + "---:|" * len(found),
+    ]
+    for name, title in titles.items():
+        cells = [
+            f"**{of[name]['entries_per_second']:,.4g}** ({of[name]['requests']:,.0f})" if name in of else ""
+            for of in found.values()
+        ]
+        lines.append(f"| {title}{f' ({notes[name]})' if name in notes else ''} | {' | '.join(cells)} |")
+    return "\n".join(lines)

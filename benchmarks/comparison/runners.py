@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -40,9 +41,10 @@ class Run:
 
 def run(contender: Contender, workload: Workload, archive: Archive, entries: int, batch: int) -> Run:
     """One run; raises RuntimeError where not all entries came."""
-    archive.seen()
     with tempfile.TemporaryDirectory() as out:
-        order = Order(contender.job, archive.url, workload.required, entries, batch, out)
+        upto = last_of(archive.url, entries) if contender.share < 1 else ""
+        archive.seen()
+        order = Order(contender.job, archive.url, workload.required, entries, batch, out, upto)
         began = time.time()
         with subprocess.Popen(
             contender.command(json.dumps(asdict(order))),
@@ -79,6 +81,17 @@ def run(contender: Contender, workload: Workload, archive: Archive, entries: int
         peak=max(facts.pop("peak"), *peaks),
         facts=facts,
     )
+
+
+def last_of(url: str, entries: int) -> str:
+    """The id of the last of the first entries, 10,000 of them at the most."""
+    body = {"pagination": {"page_size": entries}, "required": {"include": ["entry_id", "upload_id"]}}
+    request = urllib.request.Request(
+        f"{url}/entries/query", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as answer:
+        last: str = json.load(answer)["data"][-1]["entry_id"]
+    return last
 
 
 def _watch(pid: int, over: threading.Event, peaks: list[float]) -> None:
