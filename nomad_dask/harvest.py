@@ -148,7 +148,7 @@ def _kept(receipt: Receipt) -> Receipt:
     A harvest may have hundreds of thousands; whoever wants the rest finds it in the dataset.
     """
     nothing = {"after": "", "upto": "", "first": None, "last": None, "finished": "", "dataset": ""}
-    return replace(receipt, statuses=_NONE, batch_sizes=(), **nothing)  # type: ignore[arg-type]
+    return replace(receipt, statuses=_NONE, batch_sizes=(), concurrency=(), **nothing)  # type: ignore[arg-type]
 
 
 def _in_flight(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_NAME = "nomad_dask_limits_1"
+_NAME = "nomad_dask_limits_2"
 """Of the plugin and of its handler; with a version, as a scheduler may outlive several of this package."""
 _PATIENCE = 5.0
 """Seconds that the scheduler has for an answer."""

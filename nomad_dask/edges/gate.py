@@ -64,11 +64,20 @@ class Gate:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._under_way = 0
         self._own = Bucket(key.limits)
-        self._lease = Lease((), key.limits.max_requests_per_second is not None, 0, 0.0, 0.0, 0.0, 1)
+        self._lease = Lease(
+            (),
+            key.limits.max_requests_per_second is not None,
+            0,
+            0.0,
+            0.0,
+            0.0,
+            1,
+            key.limits.max_concurrency,
+        )
         self._source: object = self._own
         self._turns: deque[float] = deque()
         self._held_until = self._alone_until = self._not_before = float("-inf")
-        self._peak = self._told = self._served = self._refused = 0
+        self._peak = self._told = self._served = self._refused = self._late = self._n_bytes = 0
         self._back_off = 0.0
         self._answered = time.monotonic()
         self._speed = _Speed()
@@ -98,9 +107,14 @@ class Gate:
             self._under_way -= 1
             self._go_on()
 
-    def served(self) -> None:
-        """The server took a request, whatever came of it."""
+    def served(self, n_bytes: int) -> None:
+        """The server took a request, whatever came of it; of answers so many bytes."""
         self._served += 1
+        self._n_bytes += n_bytes
+
+    def late(self) -> None:
+        """A request timed out."""
+        self._late += 1
 
     def refused(self, seconds: float) -> None:
         """The server took a request for one too many: nobody, in no process, goes for so long."""
@@ -113,6 +127,11 @@ class Gate:
     def share(self) -> int:
         """Requests that this process may have under way when all that share the limits want as many."""
         return -(-self.key.limits.max_concurrency // self._sharers)
+
+    @property
+    def level(self) -> int:
+        """Requests that all who share the limits may have under way together now."""
+        return self._lease.level
 
     @property
     def _demand(self) -> int:
@@ -180,10 +199,12 @@ class Gate:
             held=max(self._lease.permits, self._under_way),
             served=self._served,
             refused=self._refused,
+            late=self._late,
+            n_bytes=self._n_bytes,
             back_off=self._back_off,
         )
         self._told, self._peak = self._peak, self._demand
-        self._served = self._refused = 0
+        self._served = self._refused = self._late = self._n_bytes = 0
         self._back_off = 0.0
         return ask
 
@@ -196,6 +217,8 @@ class Gate:
             # The scheduler does not answer. The lease goes on for a while; what was to be told is told again.
             self._served += ask.served
             self._refused += ask.refused
+            self._late += ask.late
+            self._n_bytes += ask.n_bytes
             self._back_off = max(self._back_off, ask.back_off)
             self._not_before = time.monotonic() + _RETRIED
             if time.monotonic() > self._answered + SILENCE / 2:

@@ -33,6 +33,7 @@ from ..pure.retry import (
     decide,
     limited,
     parse_retry_after,
+    timed_out,
 )
 from ..pure.rows import Rows, undecoded
 from ..pure.words import decoded, server_words
@@ -109,6 +110,13 @@ class Tally:
     retries: int = 0
     n_bytes: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
+    levels: list[int] = field(default_factory=list)
+    """How many requests the whole job had under way at the most when this one asked, each time that it changed."""
+
+    def at_level(self, level: int) -> None:
+        """A request leaves at this level."""
+        if self.levels[-1:] != [level]:
+            self.levels.append(level)
 
 
 class Client:
@@ -201,13 +209,16 @@ class Client:
         while True:
             attempt += 1
             async with gate.turn():
+                self.tally.at_level(gate.level)
                 result = await self._try(method, url, send, expected, packed)
             if isinstance(result, Answer):
-                gate.served()
+                gate.served(result.n_bytes)
                 return result
             outcome, words, cause = result
             if isinstance(outcome, Status) and not limited(outcome):
-                gate.served()
+                gate.served(0)
+            if timed_out(outcome):
+                gate.late()
             if hide:
                 words, cause = _without(words, hide), None
             if path == TOKEN and outcome != Status(401):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .crowd import Crowd
 from .limits import Limits
 from .pace import Pace
 
@@ -33,6 +34,10 @@ class Ask:
     served: int = 0
     refused: int = 0
     """Requests that the server answered, and that it refused because they were too many."""
+    late: int = 0
+    """Requests that timed out."""
+    n_bytes: int = 0
+    """Of what was answered."""
     back_off: float = 0.0
     """Seconds in which nobody should ask the server."""
 
@@ -55,6 +60,8 @@ class Lease:
     """Ask again within this."""
     holders: int
     """How many share the limits."""
+    level: int
+    """Requests that all of them together may have under way now (`crowd`)."""
 
 
 @dataclass(slots=True)
@@ -70,12 +77,12 @@ class Bucket:
     """The limits of one job at one server, and who holds what of them.
 
     Promises, for whatever order of asks: turns are at least 1/rate apart; the permits of all holders that were heard of
-    lately are `max_concurrency` together at most; what one does not want others get, within one round of asks.
+    lately are `max_concurrency` together at most, or what `crowd` has found to do as well; what one does not want others get, within one round of asks.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.pace = Pace(limits.max_requests_per_second)
-        self._most = limits.max_concurrency
+        self.crowd = Crowd(limits.max_concurrency)
         self._holders: dict[str, _Holder] = {}
 
     def ask(self, holder: str, now: float, ask: Ask) -> Lease:
@@ -88,6 +95,8 @@ class Bucket:
         if ask.back_off:
             self.pace.hold(now, ask.back_off)
         me.heard, me.wanted, me.held = now, max(0, ask.wanted), ask.held
+        wanted = sum(other.wanted for other in self._holders.values())
+        self.crowd.seen(now, answers=ask.served, late=ask.late, n_bytes=ask.n_bytes, wanted=wanted)
         permits = self._permits(me, now)
         me.held = max(me.held, permits)
         paced = self.pace.rate is not None
@@ -99,6 +108,7 @@ class Bucket:
             hold=self.pace.held(now),
             again=again,
             holders=len(self._holders),
+            level=self.crowd.level,
         )
 
     def forget(self, holder: str) -> None:
@@ -111,11 +121,11 @@ class Bucket:
 
     def _permits(self, me: _Holder, now: float) -> int:
         """A fair share of what is wanted; of that, what others do not hold. They learn of theirs when they ask."""
-        free = self._most - sum(other.held for other in self._holders.values() if other is not me)
+        free = self.crowd.level - sum(other.held for other in self._holders.values() if other is not me)
         return max(0, min(self._share(me, now), free))
 
     def _share(self, me: _Holder, now: float) -> int:
-        level, left = _level([holder.wanted for holder in self._holders.values()], self._most)
+        level, left = _level([holder.wanted for holder in self._holders.values()], self.crowd.level)
         if me.wanted <= level:
             return me.wanted
         wanting = [holder for holder in self._holders.values() if holder.wanted > level]

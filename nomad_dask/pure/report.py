@@ -54,6 +54,9 @@ class Receipt:
     statuses: dict[str, int] = field(default_factory=dict)
     """Answers by status, and faults by kind."""
     batch_sizes: tuple[int, ...] = ()
+    """Entries that each request for archives asked for."""
+    concurrency: tuple[int, ...] = ()
+    """How many requests the whole job might have under way, each time that it changed."""
     finished: str = ""
     """When, in UTC (ISO 8601)."""
     dataset: str = ""
@@ -110,6 +113,7 @@ class Receipt:
             "retries": self.retries + later.retries,
             "statuses": statuses,
             "batch_sizes": self.batch_sizes + later.batch_sizes,
+            "concurrency": self.concurrency + later.concurrency,
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -128,6 +132,7 @@ class Receipt:
                 "missing": tuple(Ref(*m) for m in tree["missing"]),
                 "failures": tuple(Failure(**f) for f in tree["failures"]),
                 "batch_sizes": tuple(tree["batch_sizes"]),
+                "concurrency": tuple(tree.get("concurrency", ())),
                 "bare": tuple(tree.get("bare", ())),
             }
         )

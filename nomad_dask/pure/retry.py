@@ -98,6 +98,11 @@ def limited(outcome: Outcome) -> bool:
     return isinstance(outcome, Status) and outcome.code in _LIMITED
 
 
+def timed_out(outcome: Outcome) -> bool:
+    """Whether nobody waited any longer: this process, the server, or a proxy between them."""
+    return outcome == Broken("timeout") or (isinstance(outcome, Status) and outcome.code in (408, 504))
+
+
 def decide(
     outcome: Outcome,
     attempt: int,

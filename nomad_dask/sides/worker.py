@@ -128,6 +128,7 @@ def _build(
         retries=tally.retries,
         statuses=dict(tally.statuses),
         batch_sizes=tuple(sizes),
+        concurrency=tuple(tally.levels),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -9,6 +9,7 @@ import time
 import traceback
 import zlib
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -64,6 +65,7 @@ class Server:
         self._gzip = gzip
         self._clock = clock
         self._n = 0
+        self._slots: dict[int, asyncio.Semaphore] = {}
 
     def app(self) -> web.Application:
         """The application, for a loop of its own or of the caller."""
@@ -80,7 +82,8 @@ class Server:
         body = _as_json(data)
         action: Any = faults.plan(FaultRequest(n, path, body)) if faults else None
         if faults and faults.latency:
-            await asyncio.sleep(faults.latency)
+            async with self._slot(faults.slots):
+                await asyncio.sleep(faults.latency)
         if isinstance(action, Delay):
             await asyncio.sleep(action.seconds)
         user: str | None = None
@@ -101,6 +104,12 @@ class Server:
         asked = (n, request.method, path, _shown(path, data, body), user)
         self.log.add(Seen(*asked, reply.status, sent, action, "Authorization" in request.headers))
         return await self._send(request, reply, headers, sent, action)
+
+    def _slot(self, slots: int | None) -> AbstractAsyncContextManager[Any]:
+        """One of the server's slots, as soon as one is free."""
+        if slots is None:
+            return nullcontext()
+        return self._slots.setdefault(slots, asyncio.Semaphore(slots))
 
     def _answer(
         self, request: web.Request, path: str, data: bytes, body: Any, edit: Callable[[Json], Json] | None

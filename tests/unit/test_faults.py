@@ -214,8 +214,9 @@ def test_a_script_in_words_is_the_script_in_python(text, rules):
 
 def test_settings_in_words():
     some = "9" * 28
-    faults = Faults.parse(f"latency=0.2; limit=20; missing=0.002; poison=ID1+ID2+{some}; seed=4")
+    faults = Faults.parse(f"latency=0.2; slots=4; limit=20; missing=0.002; poison=ID1+ID2+{some}; seed=4")
     assert (faults.latency, faults.requests_per_second, faults.seed, faults.rules) == (0.2, 20, 4, ())
+    assert faults.slots == 4
     assert [faults.poison(x) for x in ("ID1", "ID2", some, "ID3")] == [True, True, True, False]
     same = Faults(seed=4, missing_rate=0.002)
     assert all(faults.missing(str(k)) == same.missing(str(k)) for k in range(5000))
@@ -261,3 +262,5 @@ def test_mistakes_in_python_are_named():
         Faults(missing_rate=3)
     with pytest.raises(ValueError, match="latency is not negative"):
         Faults(latency=-1)
+    with pytest.raises(ValueError, match="slots is 1 at least"):
+        Faults(slots=0)

@@ -17,7 +17,7 @@ spoil the way in which it is sent. The same script in words, for the command lin
 
     status=503,html,retry_after=2,rate=0.1; reset,nth=3+5; truncate=0.3,every=10,path=entries/archive/query
     garble=0.5,nth=4; stall=60,times=1; delay=0.5,rate=0.2; reorder; repeat-cursor; inflate-total=10; unasked=ID+ID; end-early
-    drop=2; latency=0.2; limit=20; missing=0.002; poison=ID1+ID2; seed=4
+    drop=2; latency=0.2; slots=4; limit=20; missing=0.002; poison=ID1+ID2; seed=4
 """
 
 from nomad_dask.testing.faults.actions import (

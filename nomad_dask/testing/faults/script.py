@@ -12,7 +12,7 @@ class Faults:
     """One script of faults: its rules, the ids that are hit, and the counters of how often. Thread-safe.
 
     The first rule that is due decides; the later ones count the request all the same. `latency` (seconds
-    before every answer) is for the server to wait. `requests_per_second` is a bucket of tokens that holds one
+    before every answer) and `slots` (how many requests it works on at once; the others wait) are for the server to keep. `requests_per_second` is a bucket of tokens that holds one
     second's worth and starts full; the server answers 503 where `admit` says no.
     """
 
@@ -23,6 +23,7 @@ class Faults:
         seed: int = 0,
         requests_per_second: float | None = None,
         latency: float | None = None,
+        slots: int | None = None,
         missing: Iterable[str] = (),
         missing_rate: float = 0.0,
         poison: Iterable[str] = (),
@@ -32,10 +33,13 @@ class Faults:
             raise ValueError(f"requests_per_second is above 0, not {requests_per_second:g}")
         if latency is not None and latency < 0:
             raise ValueError(f"latency is not negative: {latency:g}")
+        if slots is not None and slots < 1:
+            raise ValueError(f"slots is 1 at least: {slots}")
         self.rules = tuple(rules)
         self.seed = seed
         self.requests_per_second = requests_per_second
         self.latency = latency
+        self.slots = slots
         self._hit = {
             "missing": (frozenset(missing), share("missing_rate", missing_rate)),
             "poison": (frozenset(poison), share("poison_rate", poison_rate)),

@@ -89,6 +89,7 @@ def _entries(name: str) -> Callable[[str], Json]:
 
 _SETTINGS: dict[str, Callable[[str], Json]] = {
     "latency": lambda text: {"latency": _number("latency")(text)},
+    "slots": lambda text: {"slots": _number("slots", int)(text)},
     "limit": lambda text: {"requests_per_second": _number("limit")(text)},
     "seed": lambda text: {"seed": _number("seed", int)(text)},
     "missing": _entries("missing"),
