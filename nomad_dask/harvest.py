@@ -118,20 +118,22 @@ def _drive(
     tell(report)
     began = time.monotonic()
     window = _window(client)
-    to_do, before, in_a_row = list(tasks), len(tasks) + 1, 0
-    while 0 < len(to_do) < before and in_a_row < _GIVE_UP_AFTER:
-        before, in_a_row, left_over = len(to_do), 0, list[Task]()
+    to_do, before, patience = list(tasks), len(tasks) + 1, _Patience(window)
+    while 0 < len(to_do) < before and not patience.is_over():
+        before, left_over = len(to_do), list[Task]()
         for task, outcome in _in_flight(client, to_do, window):
             if isinstance(outcome, Receipt):
                 receipts[task.number] = _kept(outcome)
-                report, in_a_row = report.plus(outcome, plan.exact_size(task.number)), 0
+                report = report.plus(outcome, plan.exact_size(task.number))
+                patience.renew()
             elif _passes(outcome):
                 left_over.append(task)
-                stopped, in_a_row = (task.number, outcome), in_a_row + 1
+                stopped = task.number, outcome
+                patience.spend(outcome)
             else:
                 raise outcome
             tell(replace(report, seconds=time.monotonic() - began))
-            if in_a_row == _GIVE_UP_AFTER:
+            if patience.is_over():
                 break
         to_do = left_over
     if to_do:
@@ -140,6 +142,33 @@ def _drive(
             f"{len(plan) - report.done} of {len(plan)} segments are left to do; segment {number} stopped with: {error}. "
             "Finished segments are kept: run the same command again to go on"
         ) from error
+
+
+class _Patience:
+    """For how many segments in a row that failed as a whole a harvest goes on.
+
+    A worker that dies takes all that it had along, which is none of the segments' fault: of those that lost several
+    workers each, as many may come in a row as there are tasks under way.
+    """
+
+    def __init__(self, window: Callable[[], int]) -> None:
+        self._window = window
+        self.renew()
+
+    def renew(self) -> None:
+        """A segment was finished."""
+        self._failed = self._killed = 0
+
+    def spend(self, error: Exception) -> None:
+        """A segment failed."""
+        if _lost_workers(error):
+            self._killed += 1
+        else:
+            self._failed += 1
+
+    def is_over(self) -> bool:
+        """Whether to stop."""
+        return self._failed >= _GIVE_UP_AFTER or self._killed >= max(_GIVE_UP_AFTER, self._window())
 
 
 def _kept(receipt: Receipt) -> Receipt:
@@ -180,9 +209,13 @@ def _in_flight(
 
 def _passes(error: Exception) -> bool:
     """Whether other segments may still work: the server or a worker failed, and nobody's question is wrong."""
+    return isinstance(error, ServerError | UnreachableError) or _lost_workers(error)
+
+
+def _lost_workers(error: Exception) -> bool:
     from distributed import KilledWorker
 
-    return isinstance(error, ServerError | UnreachableError | KilledWorker)
+    return isinstance(error, KilledWorker)
 
 
 def _window(client: Client) -> Callable[[], int]:

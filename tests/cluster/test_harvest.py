@@ -6,10 +6,11 @@ import dask.dataframe as dd
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from distributed import KilledWorker
 
-from nomad_dask import ArchiveQuery, open_dataset
+from nomad_dask import ArchiveQuery, harvest, open_dataset
 from nomad_dask.edges.store import Store
-from nomad_dask.pure.errors import DatasetError, RefusedError, UnfinishedError
+from nomad_dask.pure.errors import DatasetError, RefusedError, ServerError, UnfinishedError
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults, Rule, Status
 
@@ -243,3 +244,19 @@ def test_any_fsspec_url_will_do(served, cluster):
     for number in range(3):
         write_segment(Task(store, manifest.id, Server(str(served), Limits(None)), number))
     assert len(open_dataset("memory://bucket/h").compute(scheduler="sync")) == 400
+
+
+def test_workers_that_die_cost_more_patience_than_a_server_that_fails():
+    """A worker's death takes along all that it had: as many in a row as tasks under way are no reason to stop."""
+    patience = harvest._Patience(lambda: 8)
+    killed, failed = KilledWorker("segment-00001", None, 3), ServerError("status 502", "http://h", attempts=5)
+    for spent, lasts in (
+        ([killed] * 7, True),
+        ([killed] * 8, False),
+        ([failed] * 2, True),
+        ([failed] * 3, False),
+    ):
+        patience.renew()
+        for error in spent:
+            patience.spend(error)
+        assert patience.is_over() != lasts
