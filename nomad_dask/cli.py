@@ -63,7 +63,12 @@ BatchSizeOption = Annotated[
 Workers = Annotated[
     int | None, typer.Option(help="Local worker processes. Default: one per core, four at most.")
 ]
-Scheduler = Annotated[str | None, typer.Option(help="Use a running Dask cluster: tcp://host:8786, or tls://... (certificates in Dask's own settings).")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="Use a running Dask cluster: tcp://host:8786, or tls://... (certificates in Dask's own settings)."
+    ),
+]
 RetryFailures = Annotated[bool, typer.Option("--retry-failures", help="Ask again for entries that failed.")]
 
 

@@ -17,12 +17,13 @@ import dask.dataframe as dd
 import pandas as pd
 import pytest
 
-from nomad_dask import ArchiveQuery, open_dataset, units
+from nomad_dask import ArchiveQuery, open_dataset, units, update
 from nomad_dask.edges.files import Files
 from nomad_dask.edges.store import Store
 from nomad_dask.pure.errors import DatasetError, StorageError, UserError
-from nomad_dask.testing import serve
+from nomad_dask.testing import Changing, serve
 from nomad_dask.testing.faults import Faults
+from nomad_dask.testing.generate import generate
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("s3fs")
@@ -480,3 +481,28 @@ def test_workers_that_lack_the_stores_environment_say_so(s3, served, place, comm
         for process in (worker, scheduler):
             process.terminate()
             process.wait(60)
+
+
+def test_an_update_in_a_bucket_is_the_same_dataset(s3, workers, place, tmp_path):
+    """New entries come, reprocessed ones are read again, withdrawn ones go with `prune`; twice the same is no work."""
+    corpus = generate(200, seed=6, kind="small", private_share=0.0)
+    ids = sorted((entry.entry_id for entry in corpus.entries), key=lambda i: i[::-1])
+    changing = Changing(corpus, absent=ids[180:])
+    with serve(changing) as url:
+        for where in (place, tmp_path / "h"):
+            query_of(url).to_parquet(where, client=workers, npartitions=4)
+        changing.appear(ids[180:])
+        changing.reprocess(ids[:10], lambda tree: {**tree, "results": {"material": {"n_elements": 7}}})
+        changing.withdraw(ids[20:25])
+        for where in (place, tmp_path / "h"):
+            report = update(where, client=workers, prune=True, max_requests_per_second=None)
+            assert report.complete and report.rows == 195
+        frame = frame_of(place)
+        pd.testing.assert_frame_equal(frame, frame_of(tmp_path / "h"))
+        assert sorted(frame.index) == sorted({*ids} - {*ids[20:25]})
+        before = {
+            key: s3.info(f"{place}/{key}")["ETag"] for key in keys(s3, place) if key.startswith("data/")
+        }
+        update(place, client=workers, prune=True, max_requests_per_second=None)
+        after = {key: s3.info(f"{place}/{key}")["ETag"] for key in keys(s3, place) if key.startswith("data/")}
+        assert before == after

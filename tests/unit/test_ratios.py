@@ -60,7 +60,7 @@ def test_what_was_not_measured_does_not_hold(ratios: Any) -> None:
 def test_limited_promises_are_judged_by_the_limited_runs(ratios: Any) -> None:
     fast, slow = ratios.figures([ran(1000, 1.0)]), ratios.figures([ran(1000, 100.0)])
     names = {bar.ours for bar in ratios.BARS} | {bar.other for bar in ratios.BARS}
-    same = {name: fast for name in names}
+    same = dict.fromkeys(names, fast)
     limited = {"small": {"cluster": fast, "nomad": slow}}
     held = [one for one in ratios.verdicts({"small": same}, limited) if "20 requests" in one.said]
     assert [(one.workload, one.holds) for one in held] == [("small", True), ("large", False)]
