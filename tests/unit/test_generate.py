@@ -163,13 +163,13 @@ def test_large_corpora_cost_nothing_until_they_are_read():
 
 
 def test_an_archive_is_its_filled_template(corpus, everything):
-    shaped = 0
-    for i, _, archive, _ in everything:
+    shaped, some = 0, everything[::3]
+    for i, _, archive, _ in some:
         shape = corpus.shape(i)
         if shape is not None:
             shaped += 1
             assert orjson.loads(corpus.fill(i, orjson.dumps(corpus.template(shape)))) == archive
-    assert shaped > 0.99 * len(everything)
+    assert shaped > 0.99 * len(some)
 
 
 def test_parts_of_a_template_are_filled_alike(corpus, everything):
