@@ -19,6 +19,8 @@ from nomad_dask.testing.faults import Faults
 REQUIRED = {"results": {"material": {"elements": "*", "n_elements": "*"}}, "run": {"program": "*"}}
 EVERY = 2.0
 """Seconds from one worker's death to the next."""
+WORK = 60
+"""Requests at least between the two: a machine that is busy otherwise would lose workers faster than they work."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +54,22 @@ def options(url, out, size):
 
 
 class Reaper(threading.Thread):
-    """Kills (-9) one worker process of the client at random, every two seconds, until it is told to stop."""
+    """Kills (-9) one worker process of the client at random, every two seconds of work, until it is told to stop."""
 
     def __init__(self, seed):
         super().__init__(daemon=True)
-        self.client, self.deaths = None, 0
+        self.client, self.deaths, self.seen = None, 0, 0
         self._dice, self._over = random.Random(seed), threading.Event()
 
     def run(self):
         while not self._over.wait(EVERY):
+            if self.seen < WORK:
+                continue
             try:
                 workers = [p.pid for p in psutil.Process(self.client).children() if _is_worker(p)]
                 if workers:
                     os.kill(self._dice.choice(workers), signal.SIGKILL)
-                    self.deaths += 1
+                    self.deaths, self.seen = self.deaths + 1, 0
             except (psutil.Error, ProcessLookupError):
                 continue
 
@@ -87,6 +91,7 @@ def run_until(url, n, line, reaper):
 
     def add_and_kill(seen):
         add(log, seen)
+        reaper.seen += 1
         if log.count() == n:
             client.send_signal(signal.SIGKILL)
 
