@@ -28,6 +28,7 @@ from comparison.served import Archive, served
 
 from nomad_dask.pure.limits import BatchSize
 
+FLOORS = ("bytes", "decode")
 STORED = RESULTS / "compare.json"
 
 
@@ -102,7 +103,7 @@ def compared(workload: Workload, contenders: list[Contender], options: argparse.
         "required": workload.required,
         "entries": entries,
         "bytes_per_entry": walk.n_bytes / entries,
-        "batches": batches,
+        "batches": {name: batches[name] for name in batches if name in searched or name in FLOORS},
         "searched": searched,
         "figures": {name: figures(of) for name, of in stored.items()},
         "runs": stored,

@@ -20,7 +20,7 @@ print(json.dumps({"python": platform.python_version()} | {name: of(name) for nam
 """
 _NAMES = {
     "": ["nomad-dask", "aiohttp", "orjson", "pyarrow", "pandas", "numpy", "dask", "distributed"],
-    "peers": ["nomad-lab", "nomad-schema-plugin-run", "pandas", "numpy", "httpx"],
+    "peers": ["nomad-lab", "nomad-schema-plugin-run", "pandas", "numpy", "httpx2"],
     "dlt": ["dlt", "pyarrow", "orjson", "requests"],
 }
 

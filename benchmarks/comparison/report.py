@@ -50,10 +50,14 @@ def _row(name: str, columns: list[Workload], found: Found, notes: Mapping[str, s
 def _cell(f: Mapping[str, float] | None) -> str:
     if f is None:
         return ""
-    rate = f["entries_per_second"]
-    said = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
     asked = 1_000 * f["requests"] / f["entries"]
-    return f"**{said}** ({f['mb_per_second']:.0f}; {f['cpu_ms_per_entry']:.2g}; {f['peak'] / 1e6:,.0f}; {asked:.2g})"
+    costs = (f["mb_per_second"], f["cpu_ms_per_entry"], f["peak"] / 1e6, asked)
+    return f"**{_short(f['entries_per_second'])}** ({'; '.join(map(_short, costs))})"
+
+
+def _short(value: float) -> str:
+    """Two figures, and no powers of ten."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def plot(found: Found, path: Path) -> None:
@@ -113,9 +117,12 @@ def context_in_words(context: Mapping[str, Any]) -> str:
     ours, peers, dlt = (context["versions"].get(name, {}) for name in ("ours", "peers", "dlt"))
     others = [f"nomad-lab {peers['nomad-lab']}" if peers else "", f"dlt {dlt['dlt']}" if dlt else ""]
     said = ", ".join(["nomad-dask " + ours.get("nomad-dask", ""), *filter(None, others)])
+    less = f"; {context['scale']:.0%} of the entries" if context["scale"] != 1 else ""
+    busy = max(context["load_before"], context["load_after"])
+    others_too = f"; others used the machine too (load {busy:.0f})" if busy > 2 * context["cores"] else ""
     return (
         f"{context['date'][:10]}, {context['cores']} cores ({context['processor']}), Python {context['python']}, {said}; "
-        f"medians of {context['runs']} runs after a warm-up."
+        f"medians of {context['runs']} runs after a warm-up{less}{others_too}."
     )
 
 
@@ -123,9 +130,11 @@ def limits_table(
     found: Found, titles: Mapping[str, str], notes: Mapping[str, str], context: Mapping[str, Any]
 ) -> str:
     """Entries a second where requests are limited, as Markdown."""
+    share = f" on {context['scale']:.0%} of the entries" if context["scale"] != 1 else ""
     lines = [
         f"Where the server allows {context['limit']} requests a second and takes {context['latency'] * 1e3:.0f} ms to begin an "
-        f"answer, entries a second (requests), median of {context['runs']} runs:",
+        f"answer, entries a second (requests), median of {context['runs']} runs"
+        f"{share}:",
         "",
         f"| | {' | '.join(found)} |",
         "|---|" + "---:|" * len(found),
