@@ -7,13 +7,11 @@ JSON text; text stays text whatever the server says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from nomad_dask.pure import types
-from nomad_dask.pure.leaves import leaves
-from nomad_dask.pure.required import Required
 from nomad_dask.pure.schema import Column, Schema
 from nomad_dask.pure.sections import Definitions, Quantity
 
@@ -33,7 +31,7 @@ def described(
     Args:
         schema: the sampled schema.
         definitions: what the server says.
-        seen: `seen_kinds` of the same samples. Without it JSON text stays JSON text: a schema alone does not tell
+        seen: `idle` of what was found in the samples. Without it JSON text stays JSON text: a schema alone does not tell
             a column where nothing was seen from one whose values have no common type.
         prefix: the path that column names are relative to (a table's required path, SPEC 6).
         documents: names are those of search documents, where what archives have under `metadata` is at the top.
@@ -43,13 +41,9 @@ def described(
     return Schema(tuple(_described(column, quantity, seen or {}) for column, quantity in found))
 
 
-def seen_kinds(samples: Iterable[Mapping[str, Any]], required: Required) -> dict[str, str]:
-    """The kind of each column in which the samples held nothing but nulls and empty lists: `null`, `list<null>`."""
-    found: dict[str, str] = {}
-    for archive in samples:
-        for name, value in leaves(archive, required):
-            found[name] = types.join(found.get(name, types.NULL), types.type_of(value))
-    return {name: kind for name, kind in found.items() if types.NULL in kind}
+def idle(kinds: Mapping[str, str]) -> dict[str, str]:
+    """Of what `kinds_of` found, the columns in which the samples held nothing but nulls and empty lists."""
+    return {name: kind for name, kind in kinds.items() if types.NULL in kind}
 
 
 def _found(column: Column, definitions: Definitions, prefixes: tuple[str, ...]) -> Quantity | None:

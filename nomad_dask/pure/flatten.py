@@ -1,8 +1,7 @@
 """Owns the fast path from archives to Arrow, in the wide layout: one row per entry (SPEC 6, 7).
 
-The rule is that of `leaves`. Here the required tree and the schema are compiled, as keys are met for the
-first time, into one table per section: JSON key -> where its values go. A later archive of the same shape
-costs one look-up and two appends a value, and no name is spelled twice.
+The rule is that of `leaves`. Here the required tree and the schema are compiled into `levels`: JSON key -> where its
+values go, so that each costs one look-up and two appends.
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from nomad_dask.pure import paths, types
+from nomad_dask.pure import types
 from nomad_dask.pure.columns import Gathered, Misfit
 from nomad_dask.pure.errors import UnknownValueError, UserError
 from nomad_dask.pure.leaves import is_numbered, is_void
+from nomad_dask.pure.levels import Level
 from nomad_dask.pure.parts import Parts
 from nomad_dask.pure.required import Leaf, Node, Required, prune
 from nomad_dask.pure.schema import ENTRY_ID, UPLOAD_ID, Schema
@@ -65,60 +65,6 @@ def _nowhere(_: Any) -> None:
     raise AssertionError("a value without a column")
 
 
-class _Level:
-    """One section as the walk sees it: what it does with each key, filled in when a key is first met."""
-
-    __slots__ = ("compile", "prefix", "required", "sections", "slots")
-
-    def __init__(self, prefix: str, required: Node, compile_slot: Callable[[str, Node], _Slot]) -> None:
-        self.prefix = prefix
-        self.required = required
-        self.compile = compile_slot
-        self.slots = _Slots(self)
-        self.sections = _Sections(self)
-
-    def name(self, key: str) -> str:
-        """The name of what stands under a key of this section."""
-        return self.prefix + paths.escape(key)
-
-
-class _Slots(dict[str, _Slot]):
-    """Where the values under each key of a level go."""
-
-    __slots__ = ("level",)
-
-    def __init__(self, level: _Level) -> None:
-        super().__init__()
-        self.level = level
-
-    def __missing__(self, key: str) -> _Slot:
-        child = self.level.required.child(key)
-        slot: _Slot = (_DROP, _nowhere, _nowhere, -1)
-        if child is not None:
-            slot = self.level.compile(self.level.name(key), child)
-        self[key] = slot
-        return slot
-
-
-class _Sections(dict[Any, Any]):
-    """The levels below one, by key, of a repeating section by number; None where nothing below was asked for."""
-
-    __slots__ = ("level",)
-
-    def __init__(self, level: _Level) -> None:
-        super().__init__()
-        self.level = level
-
-    def __missing__(self, key: str | int) -> _Level | None:
-        level = self.level
-        required = level.required.child(key) if isinstance(key, str) else level.required
-        below = None
-        if required is not None:
-            below = _Level(f"{level.name(str(key))}.", required, level.compile)
-        self[key] = below
-        return below
-
-
 class Wide:
     """Builds one wide table, entry by entry. Memory: the table, and the last `MOST_VALUES` values or `MOST_ROWS` rows.
 
@@ -135,7 +81,7 @@ class Wide:
         kinds = sorted({_gathered_as(column.kind) for column in schema.columns})
         self._gathered = {kind: Gathered(kind) for kind in kinds}
         self._number = {column.name: number for number, column in enumerate(schema.columns)}
-        self._root = _Level("", required.root, self._slot)
+        self._root: Level[_Slot] = Level("", required.root, self._slot)
         self._walk = _walker(self._odd)
         self._entries: list[str] = []
         self._uploads: list[str | None] = []
@@ -188,7 +134,9 @@ class Wide:
         self._parts = Parts(self.schema.to_arrow())
         return table
 
-    def _slot(self, name: str, required: Node) -> _Slot:
+    def _slot(self, name: str, required: Node | None) -> _Slot:
+        if required is None:
+            return (_DROP, _nowhere, _nowhere, -1)
         number = self._number.get(name)
         if number is None:
             return (_NEW, _nowhere, _nowhere, -1)
@@ -199,7 +147,7 @@ class Wide:
             to = _ABOVE
         return to, gathered.put, gathered.mark, number
 
-    def _odd(self, level: _Level, key: str, value: Any) -> None:
+    def _odd(self, level: Level[_Slot], key: str, value: Any) -> None:
         """The exact path, for a value that did not go straight in."""
         to, put, mark, number = level.slots[key]
         required = level.required.child(key)
@@ -229,10 +177,12 @@ class Wide:
         self.n_more += 1
 
 
-def _walker(odd: Callable[[_Level, str, Any], None]) -> Callable[[Mapping[str, Any], _Level], None]:
+def _walker(
+    odd: Callable[[Level[_Slot], str, Any], None],
+) -> Callable[[Mapping[str, Any], Level[_Slot]], None]:
     """The walk over an archive. Every line runs once a value, which is why it is one function."""
 
-    def walk(section: Mapping[str, Any], level: _Level) -> None:
+    def walk(section: Mapping[str, Any], level: Level[_Slot]) -> None:
         slots, sections = level.slots, level.sections
         for key, value in section.items():
             kind = type(value)

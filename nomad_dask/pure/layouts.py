@@ -18,12 +18,13 @@ from typing import Any, Protocol, TypeAlias
 import pyarrow as pa
 
 from nomad_dask.pure import paths, shapes
-from nomad_dask.pure.described import described, seen_kinds
+from nomad_dask.pure.described import described, idle
 from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.flatten import OnNew, Wide
+from nomad_dask.pure.kinds import kinds_of
 from nomad_dask.pure.nested import Nested, NestedSchema, infer_nested
 from nomad_dask.pure.required import Required
-from nomad_dask.pure.schema import ENTRY_ID, GivenTypes, Schema, infer
+from nomad_dask.pure.schema import ENTRY_ID, GivenTypes, Schema, schema_of
 from nomad_dask.pure.sections import Definitions
 from nomad_dask.pure.tables import Tables, TableSchema, infer_tables
 
@@ -141,12 +142,11 @@ class _Wide(_OneTable):
         required: Required,
         definitions: Definitions | None = None,
     ) -> Schema:
-        archives = list(samples)
-        schema = infer(archives, required)
+        kinds = kinds_of(samples, required)
+        schema = schema_of(kinds)
         if definitions is None:
             return schema
-        seen = seen_kinds(archives, required)
-        return described(schema, definitions, seen=seen, documents=required.documents)
+        return described(schema, definitions, seen=idle(kinds), documents=required.documents)
 
     def with_types(self, schema: Schema, given: GivenTypes) -> Schema:
         return schema.with_types(given)

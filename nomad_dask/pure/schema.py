@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from nomad_dask.pure import types
 from nomad_dask.pure.errors import UserError
-from nomad_dask.pure.leaves import leaves
+from nomad_dask.pure.kinds import kinds_of
 from nomad_dask.pure.required import Required
 
 ENTRY_ID, UPLOAD_ID, MORE = "entry_id", "upload_id", "_more"
@@ -132,14 +132,13 @@ class Schema:
 
 def infer(samples: Iterable[Mapping[str, Any]], required: Required) -> Schema:
     """The narrowest schema that holds every value of the samples: `_more` stays empty on them (SPEC 7)."""
-    found: dict[str, str] = {}
-    for archive in samples:
-        for name, value in leaves(archive, required):
-            kind = types.type_of(value)
-            before = found.get(name, kind)
-            found[name] = kind if before == kind else types.join(before, kind)
-    kinds = ((name, types.settled(kind)) for name, kind in found.items() if name not in RESERVED)
-    return Schema(tuple(_column(name, kind) for name, kind in kinds))
+    return schema_of(kinds_of(samples, required))
+
+
+def schema_of(kinds: Mapping[str, str]) -> Schema:
+    """The schema of the types that `kinds_of` found."""
+    settled = ((name, types.settled(kind)) for name, kind in kinds.items() if name not in RESERVED)
+    return Schema(tuple(_column(name, kind) for name, kind in settled))
 
 
 def is_json(field: pa.Field) -> bool:

@@ -28,11 +28,12 @@ import numpy as np
 import pyarrow as pa
 
 from nomad_dask.pure import flatten, paths, selection
-from nomad_dask.pure.described import described, seen_kinds
+from nomad_dask.pure.described import described, idle
 from nomad_dask.pure.flatten import OnNew, Wide
+from nomad_dask.pure.kinds import kinds_of
 from nomad_dask.pure.leaves import is_numbered, leaves
 from nomad_dask.pure.required import IN_PLACE, REF_ARCHIVES, Required
-from nomad_dask.pure.schema import MORE, RESERVED, Schema, infer
+from nomad_dask.pure.schema import MORE, RESERVED, Schema, schema_of
 from nomad_dask.pure.sections import Definitions, Member, Quantity, SubSection
 
 
@@ -285,11 +286,11 @@ def _inferred(
     found = [occurrence for archive in archives for occurrence in occurrences(archive, way)]
     crossed = {place for numbers, _ in found for place, number in enumerate(numbers) if number is not None}
     repeating = crossed | way.sliced
-    values = infer((part for _, part in found), way.required)
+    kinds = kinds_of((part for _, part in found), way.required)
+    values = schema_of(kinds)
     if definitions is not None:
         repeating |= {place for place, name in enumerate(way.sections) if repeats(definitions.find(name))}
-        seen = seen_kinds((part for _, part in found), way.required)
-        values = described(values, definitions, seen=seen, documents=documents)
+        values = described(values, definitions, seen=idle(kinds), documents=documents)
     levels = tuple(name for place, name in enumerate(way.sections) if place in repeating)
     return TableSchema(way.path, way.name, levels, values)
 

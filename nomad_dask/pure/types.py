@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cache, reduce
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -29,6 +30,7 @@ _ALIASES = {
     "boolean": BOOL,
 }
 _ARROW_LIST = re.compile(r"^(?:large_)?list<(?:\w+: )?(?P<inner>.*)>$")
+_LISTS = {list}
 _OF_CLASS = {type(None): NULL, bool: BOOL, float: FLOAT, str: STRING, dict: JSON}
 
 
@@ -45,6 +47,8 @@ def _type_of_all(values: list[Any]) -> str:
     classes = set(map(type, values))
     if int in classes and (min_max := _extremes(values, classes)) and not _fits_int(*min_max):
         return JSON
+    if classes == _LISTS:
+        return list_of(_type_of_all([*chain.from_iterable(values)]))
     if list in classes:
         return reduce(join, (type_of(value) for value in values))
     return reduce(join, (INT if kind is int else _OF_CLASS[kind] for kind in classes), NULL)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 import pyarrow as pa
 
+from ..edges.quiet import collector_paused
 from ..pure import paths, selection
 from ..pure.flatten import Wide
 from ..pure.frames import DtypeBackend, check_backend, to_pandas
@@ -63,9 +64,11 @@ def entries_to_dataframe(
     check_backend(dtype_backend)
     keys = selection.keys_of(keys_to_filter)
     if not from_query:
-        table = wide_table(entries, required, keys=keys, definitions=definitions)
+        with collector_paused():
+            table = wide_table(entries, required, keys=keys, definitions=definitions)
         return to_pandas(table, index=(ENTRY_ID,), dtype_backend=dtype_backend)
-    tables = path_tables(entries, required, keys=keys, definitions=definitions)
+    with collector_paused():
+        tables = path_tables(entries, required, keys=keys, definitions=definitions)
     return {
         path: to_pandas(table, index=(ENTRY_ID, *levels), dtype_backend=dtype_backend)
         for path, (table, levels) in tables.items()

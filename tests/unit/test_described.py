@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nomad_dask.pure import types
-from nomad_dask.pure.described import described, seen_kinds
+from nomad_dask.pure.described import described, idle
+from nomad_dask.pure.kinds import kinds_of
 from nomad_dask.pure.required import parse
 from nomad_dask.pure.schema import Column, Schema, infer
 from nomad_dask.pure.sections import Definitions
@@ -33,7 +34,7 @@ SERVED = Definitions(
 
 
 def met(*samples: dict[str, Any], prefix: str = "") -> dict[str, Column]:
-    seen = seen_kinds(samples, WHOLE)
+    seen = idle(kinds_of(samples, WHOLE))
     return dict(described(infer(samples, WHOLE), SERVED, seen=seen, prefix=prefix).by_name)
 
 
@@ -113,7 +114,7 @@ def test_recorded_archives_keep_all_their_values(shared_data: Path) -> None:
     for path in sorted((shared_data / "archives").glob("*.json"))[::16]:
         archive = orjson.loads(path.read_bytes())["archive"]
         sampled = infer([archive], WHOLE)
-        schema = described(sampled, definitions, seen=seen_kinds([archive], WHOLE))
+        schema = described(sampled, definitions, seen=idle(kinds_of([archive], WHOLE)))
         assert schema.names == sampled.names
         for column in schema.columns:
             kind = sampled.by_name[column.name].kind

@@ -1,0 +1,86 @@
+"""Owns what samples say of the types of columns: for each name of the wide layout the narrowest that holds all (SPEC 7).
+
+The rule is that of `leaves`; here each value costs a look-up, and only what is new to its column is looked at closely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nomad_dask.pure import types
+from nomad_dask.pure.leaves import is_numbered, is_void
+from nomad_dask.pure.levels import Level
+from nomad_dask.pure.required import Leaf, Node, Required, prune
+
+
+def kinds_of(samples: Iterable[Mapping[str, Any]], required: Required) -> dict[str, str]:
+    """The type of each name that the samples have, in the order in which they were met; `null` and `list<null>` where
+    nothing but nulls and empty lists was seen. Cost: one walk over the samples."""
+    found: list[_Seen] = []
+
+    def compile(name: str, node: Node | None) -> _Seen:
+        found.append(_Seen(name, node))
+        return found[-1]
+
+    root = Level("", required.root, compile)
+    for archive in samples:
+        _walk(archive, root)
+    return {seen.name: seen.kind for seen in found if seen.kind is not None}
+
+
+class _Seen:
+    """What was seen under one name."""
+
+    __slots__ = ("classes", "has_int", "kind", "name", "node")
+
+    def __init__(self, name: str, node: Node | None) -> None:
+        self.name, self.node = name, node
+        self.kind: str | None = None
+        self.has_int = node is None
+        self.classes = set(_SCALARS) if node is None else set()
+        """Whose values say nothing new."""
+
+    def add(self, value: Any) -> None:
+        """Look at a value that is no section."""
+        if self.node is None:
+            return
+        if not isinstance(self.node, Leaf):
+            if is_void(value):
+                return
+            value = prune(value, self.node)
+        kind = types.type_of(value)
+        self.kind = kind if self.kind is None or self.kind == kind else types.join(self.kind, kind)
+        if kind == types.INT:
+            self.has_int = True
+        elif type(value) in _SCALARS:
+            self.classes.add(type(value))
+
+
+_SCALARS = frozenset({str, float, bool, type(None)})
+
+
+def _walk(section: Mapping[str, Any], level: Level[_Seen]) -> None:
+    slots, sections = level.slots, level.sections
+    for key, value in section.items():
+        kind = type(value)
+        if kind is dict:
+            below = sections[key]
+            if below is not None:
+                _walk(value, below)
+            continue
+        seen = slots[key]
+        if kind in seen.classes or (kind is int and seen.has_int and -_PAST <= value < _PAST):
+            continue
+        if kind is not list:
+            seen.add(value)
+        elif value and type(value[0]) is dict and is_numbered(value):
+            below = sections[key]
+            if below is not None:
+                for number, item in enumerate(value):
+                    _walk(item, below.sections[number])
+        elif value:
+            seen.add(value)
+
+
+_PAST = 2**63
