@@ -70,14 +70,16 @@ class Delivery:
     def parts(self) -> Iterator[tuple[list[Archived], int]]:
         """The archives, a piece at a time, each piece with its bytes as JSON; once.
 
-        A piece is forgotten here when the next is asked for. `absent` and `broken` are known when all were taken.
+        A piece is forgotten here when the next is asked for. `absent` and `broken` are known when all were taken. Python's
+        collector rests from the first piece to the last: it would look at each while it lives.
         """
-        if self.archives:
-            yield self.archives, self.n_bytes - sum(len(rows.body) for _, rows in self.packed)
-        while self.packed:
-            asked, rows = self.packed.pop()
-            left = {ref.entry_id: ref for ref in asked.refs}
-            yield from self._unpacked(asked, rows, left)
+        with collector_paused():
+            if self.archives:
+                yield self.archives, self.n_bytes - sum(len(rows.body) for _, rows in self.packed)
+            while self.packed:
+                asked, rows = self.packed.pop()
+                left = {ref.entry_id: ref for ref in asked.refs}
+                yield from self._unpacked(asked, rows, left)
 
     def _unpacked(
         self, asked: Asked, rows: Rows, left: dict[str, Ref]
@@ -85,8 +87,7 @@ class Delivery:
         pieces = rows.pieces()
         while True:
             try:
-                with collector_paused():
-                    some, n_bytes = next(pieces, (None, 0))
+                some, n_bytes = next(pieces, (None, 0))
                 if some is not None and not are_archives(some):
                     raise ValueError
             except ValueError:

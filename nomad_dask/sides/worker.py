@@ -17,7 +17,6 @@ from ..edges.archives import archives, documents
 from ..edges.deliveries import Archived, Delivery
 from ..edges.loop import iterate
 from ..edges.pages import listing
-from ..edges.quiet import collector_paused
 from ..edges.store import Store
 from ..edges.transport import Client, Server
 from ..pure.errors import DatasetError
@@ -135,9 +134,8 @@ def _build(
 
 def _append(builder: Builder, part: Sequence[Archived], n_bytes: int) -> None:
     each = n_bytes // max(1, len(part))
-    with collector_paused():
-        for ref, archive in part:
-            builder.append(ref.entry_id, ref.upload_id, archive, n_bytes=each)
+    for ref, archive in part:
+        builder.append(ref.entry_id, ref.upload_id, archive, n_bytes=each)
 
 
 def ids_in(tables: Tables) -> set[str]:

@@ -2,9 +2,11 @@
 
 import gc
 import threading
+import weakref
 
 import pytest
 
+from nomad_dask.edges import quiet
 from nomad_dask.edges.quiet import collector_paused
 
 
@@ -42,3 +44,17 @@ def test_one_that_was_off_stays_off():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_pauses_without_a_gap_leave_no_garbage(monkeypatch):
+    monkeypatch.setattr(quiet, "_LONG", 0.0)
+
+    class Cycle:
+        def __init__(self):
+            self.me = self
+
+    with collector_paused():
+        gone = weakref.ref(Cycle())
+        with collector_paused():
+            assert gone() is not None
+        assert gone() is None
