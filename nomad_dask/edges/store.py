@@ -187,7 +187,9 @@ def part_name(folder: str, number: int) -> str:
 def _parquet(table: pa.Table) -> pa.Buffer:
     buffer = pa.BufferOutputStream()
     rows = max(1, min(len(table), 50_000))
-    pq.write_table(table, buffer, compression="zstd", row_group_size=rows, write_statistics=True)
+    # Numbers are seldom the same often enough for a dictionary, and thousands of columns pay for each try.
+    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    pq.write_table(table, buffer, compression="zstd", row_group_size=rows, use_dictionary=texts)
     return buffer.getvalue()
 
 

@@ -38,6 +38,8 @@ _WORTH_HALVING = LARGEST_PAGE // 10
 """Entries of a range that make it worth a probe; fewer are left as they are."""
 ONE_PAGE = LARGEST_PAGE * 19 // 20
 """Entries in a segment that is listed by one page also where it came out larger than planned."""
+COLUMN_BYTES = 20e3
+"""Bytes of JSON that a part should have for each of its columns, of which each costs a tenth of a millisecond to write."""
 PART_BYTES = 64e6
 """A partition aims at so many bytes of JSON where the user names no size: well inside a worker's memory."""
 SAMPLE = 256
@@ -65,17 +67,19 @@ class Cut:
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
                 raise UserError(f"{name} must be a whole number from {least} up, not {value!r}")
 
-    def segments(self, total: int, bytes_per_entry: float | None) -> int:
+    def segments(self, total: int, bytes_per_entry: float | None, columns: int = 0) -> int:
         """How many segments `total` entries are cut into.
 
-        Where the user says nothing: by bytes, but at least 16 as long as each has 100 entries to give.
+        Where the user says nothing: by bytes, but at least 16 as long as each has 100 entries to give, and enough bytes
+        for its columns.
         """
         if self.npartitions is not None:
             return min(self.npartitions, max(1, total))
         size = self.partition_size
         if size is None:
             by_bytes = PART_BYTES / bytes_per_entry if bytes_per_entry else ONE_PAGE
-            size = int(max(1, min(by_bytes, ONE_PAGE, max(100, total / 16))))
+            by_columns = COLUMN_BYTES * columns / bytes_per_entry if bytes_per_entry else 0.0
+            size = int(max(1, min(by_bytes, ONE_PAGE, max(100, total / 16, by_columns))))
         return max(1, -(-total // size))
 
 
@@ -90,7 +94,7 @@ async def make_plan(
     cut: Cut,
     *,
     matched: int | None = None,
-    bytes_per_entry: float | None = None,
+    sample: Sample | None = None,
 ) -> Plan:
     """The segments of a query. A bounded number of small requests; no archive is asked for."""
     if matched is None:
@@ -101,7 +105,7 @@ async def make_plan(
     if capped:
         upto = await _bound_of(client, question, interval, total) if total else (cut.after or "-")
         interval = replace(interval, upto=upto)
-    n = cut.segments(total, bytes_per_entry)
+    n = cut.segments(total, sample.bytes_per_entry, sample.columns) if sample else cut.segments(total, None)
     if total <= WALKED:
         ids = (
             [r.entry_id async for page in listing(client, question, interval) for r in page] if n > 1 else []
@@ -169,6 +173,8 @@ class Sample:
     schema: AnySchema
     bytes_per_entry: float | None
     entries: int
+    columns: int
+    """Of the widest table."""
 
     def batch_size(self, fixed: int | None = None) -> BatchSize:
         """The batch size to begin with: the user's, or what the sample's bytes say."""
@@ -204,7 +210,8 @@ async def take_sample(
         if n_bytes > SAMPLE_BYTES and len(found) >= _FEWEST:
             break
     schema = chosen.infer(found, question.required, definitions)
-    return Sample(question, schema, n_bytes / len(found) if found else None, len(found))
+    columns = max(len(arrow) for arrow in chosen.arrow(schema).values())
+    return Sample(question, schema, n_bytes / len(found) if found else None, len(found), columns)
 
 
 async def _sample_refs(client: Client, question: Question, after: str, matched: int) -> list[Ref]:
@@ -228,7 +235,7 @@ async def prepare(
     sample = await take_sample(client, question, cut.after, matched, chosen)
     if given is not None:
         sample = replace(sample, schema=chosen.with_types(sample.schema, given))
-    plan = await make_plan(client, question, cut, matched=matched, bytes_per_entry=sample.bytes_per_entry)
+    plan = await make_plan(client, question, cut, matched=matched, sample=sample)
     return plan, sample
 
 

@@ -118,7 +118,8 @@ def test_cuts_that_make_no_sense_are_refused(options):
 
 
 def test_without_a_size_there_is_work_for_all_workers():
-    assert Cut().segments(2_000, 5_000.0) == 16
+    assert Cut().segments(2_000, 5_000.0) == Cut().segments(2_000, 5_000.0, 10) == 16
+    assert Cut().segments(2_000, 100_000.0, 3_000) == 4
     assert Cut().segments(50, 5_000.0) == 1
     assert Cut().segments(950_000, 5_000.0) == 100
     assert Cut().segments(1_000_000, 6.4e6) == 100_000
