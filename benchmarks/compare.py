@@ -28,7 +28,7 @@ from comparison.served import Archive, served
 
 from nomad_dask.pure.limits import BatchSize
 
-FLOORS = ("bytes", "decode")
+FLOORS = ("bytes", "decode", "decode-quiet")
 STORED = RESULTS / "compare.json"
 
 

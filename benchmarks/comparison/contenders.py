@@ -75,6 +75,9 @@ CONTENDERS = {
     for c in (
         Contender("bytes", "floor: bytes read and dropped", "floors.py", "bytes"),
         Contender("decode", "floor: bytes read and decoded (orjson)", "floors.py", "decode"),
+        Contender(
+            "decode-quiet", "floor: the same while Python's collector rests", "floors.py", "decode-quiet"
+        ),
         Contender("wide", "nomad-dask: one process, wide, to Arrow", "ours.py", "arrow-wide"),
         Contender("nested", "nomad-dask: one process, nested, to Arrow", "ours.py", "arrow-nested"),
         Contender("tables", "nomad-dask: one process, tables, to Arrow", "ours.py", "arrow-tables"),
