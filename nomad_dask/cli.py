@@ -1,4 +1,5 @@
-"""Owns the command line: `nomad-dask count | plan | harvest | resume | update | status | serve | demo` (SPEC 13).
+"""Owns the command line: `nomad-dask count | plan | harvest | resume | update | status | report | serve |
+demo` (SPEC 13).
 
 Exit codes: 0 all entries delivered, 1 the server or the target kept failing (run again), 2 a user's error, 3 some
 entries failed, 130 interrupted.
@@ -10,6 +11,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .jobs import options_of, tree_of
-from .pure.errors import DatasetError, NomadDaskError, UserError
+from .pure.errors import DatasetError, NomadDaskError, ProtocolError, UnfinishedError, UserError
 
 if TYPE_CHECKING:
     from .edges.store import Store
@@ -214,6 +216,20 @@ def status(path: Annotated[str, typer.Argument(help="Folder or url of the datase
 
 
 @app.command()
+def report(
+    path: Annotated[str, typer.Argument(help="Folder or url of the dataset.")],
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", help="File or url of the page. Default: report.html in the dataset."),
+    ] = None,
+) -> None:
+    """Write the harvest page: one HTML file that tells how a harvest went, and what its columns are."""
+    from .harvest_page import write_page
+
+    print(f"the harvest page is {write_page(path, out)}")
+
+
+@app.command()
 def serve(
     n_entries: Annotated[int, typer.Option(help="Generated public entries.")] = 2000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same archive.")] = 0,
@@ -260,14 +276,22 @@ def demo(
 def _shown(work: Callable[..., Report], out: str) -> None:
     """Run a harvest or an update, with its progress and its closing words; its exit code."""
     from .console import closing, shown
+    from .harvest_page import leave_page
 
     try:
         with shown() as show:
             report = work(progress=show)
     except KeyboardInterrupt:
         print("interrupted; finished segments are kept: run the same command again to go on", file=sys.stderr)
+        with suppress(KeyboardInterrupt):
+            leave_page(out)
         raise typer.Exit(130) from None
+    except (UnfinishedError, ProtocolError):
+        leave_page(out)
+        raise
     print(closing(report, out))
+    if page := leave_page(out):
+        print(f"how it went: {page}")
     raise typer.Exit(_code(report))
 
 

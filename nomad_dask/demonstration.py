@@ -10,6 +10,7 @@ from typing import Any
 from .console import closing, shown
 from .edges.store import Store
 from .frame import open_dataset
+from .harvest_page import leave_page
 from .pure.errors import DatasetError
 from .pure.report import Report
 from .query.archive_query import ArchiveQuery
@@ -49,6 +50,8 @@ def demonstrate(out: Path, n_entries: int, workers: int) -> Report:
     print("4. open it with")
     print("   import pandas as pd")
     print(f"   frame = pd.read_parquet({str(out / 'data')!r}, dtype_backend='pyarrow')")
+    if page := leave_page(str(out)):
+        print(f"5. how it went, in a browser: {page}")
     return report
 
 

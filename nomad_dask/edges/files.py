@@ -46,6 +46,19 @@ def absolute(url: str | os.PathLike[str]) -> str:
     return text.rstrip("/")
 
 
+def write_alone(url: str, content: bytes) -> None:
+    """Write one file, whole, at a path or url that is no dataset's. UserError where that cannot be."""
+    place = absolute(url)
+    try:
+        fs, target = fsspec.core.url_to_fs(place)
+        if not _is_local(fs):
+            fs.pipe_file(target, content)
+            return
+        _write_over(f"{target}.{uuid.uuid4().hex}", target, content)
+    except Exception as error:  # stores have errors of their own kinds
+        raise UserError(f"cannot write {place}: {_words(error)}; choose another place") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Files:
     """The files of one folder, by their names below it. A value; the file system is opened where it is used."""
@@ -243,8 +256,11 @@ def _write_aside(root: str, name: str, content: Any, *, anew: bool = False) -> N
 
     With `anew` a file that is there already stays.
     """
-    target = os.path.join(root, name)
     temporary = os.path.join(root, ".aside", f"{os.path.basename(name)}.{os.getpid()}.{uuid.uuid4().hex}")
+    _write_over(temporary, os.path.join(root, name), content, anew=anew)
+
+
+def _write_over(temporary: str, target: str, content: Any, *, anew: bool = False) -> None:
     try:
         with open(temporary, "wb") as file:
             file.write(content)

@@ -8,6 +8,7 @@
       manifest.json                 what was asked, the plan, the schema: written first; updates add to its history
       segments/00000.json ...       one receipt per finished segment: written after its part
       failures.parquet              entries that failed or have no archive; written at the end of a run
+      report.html                   the harvest page, made of all these; may be thrown away
 
 What has no receipt did not happen. Every file comes whole (`files`), so a rerun overwrites and never duplicates. Two
 runs on one dataset at the same time do each other no harm: both follow the manifest that stands, write the same parts
@@ -17,7 +18,8 @@ under the same names, and prove at the end that the parts are those of their rec
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +33,10 @@ from ..pure.report import Failure, Receipt, Ref
 from .files import Files, absolute
 
 FORMAT = 1
+PAGE = "report.html"
+_OURS = {"data", "segments", ".aside", "failures.parquet", PAGE}
+_LOOK_BYTES = 1 << 16
+"""Read at once of a part that is looked into."""
 _FAILURES = pa.schema(
     [
         ("entry_id", pa.string()),
@@ -120,7 +126,7 @@ class Store:
             ) from error
 
     def _refuse_strangers(self) -> None:
-        if strangers := sorted(self._files.names() - {"data", "segments", ".aside", "failures.parquet"}):
+        if strangers := sorted(self._files.names() - _OURS):
             raise DatasetError(
                 f"{self.url} is no dataset and not empty (it holds {', '.join(strangers[:3])}); choose another folder"
             )
@@ -144,6 +150,12 @@ class Store:
         wanted = None if columns is None else ["entry_id", *(c for c in columns if c != "entry_id")]
         with self._files.open(f"data/{part_name(folder, number)}") as file:
             return pq.ParquetFile(file).read(wanted)
+
+    @contextmanager
+    def opened_part(self, number: int, folder: str = "") -> Iterator[pq.ParquetFile]:
+        """One part's file to look into: its footer is read, and of its rows as few bytes as asked for."""
+        with self._files.open(f"data/{part_name(folder, number)}") as file:
+            yield pq.ParquetFile(file, buffer_size=_LOOK_BYTES)
 
     def receipts(self, manifest: str, numbers: Iterable[int] | None = None) -> dict[int, Receipt]:
         """The finished segments (or those named) of one manifest, by number. Two listings, and one small read each.
@@ -173,6 +185,12 @@ class Store:
             [dict(zip(_FAILURES.names, row, strict=True)) for row in rows], _FAILURES
         )
         self._write("failures.parquet", _parquet(table))
+
+    def write_page(self, content: bytes) -> None:
+        """Put the harvest page beside the manifest. StorageError where that cannot be."""
+        with self._files.writing(PAGE):
+            self._files.make(())
+        self._write(PAGE, content)
 
     def _write(self, name: str, content: Any) -> None:
         """Write a file of a dataset that was begun; one that was taken away meanwhile is not begun again."""

@@ -20,6 +20,7 @@ import pytest
 from nomad_dask import ArchiveQuery, open_dataset, units, update
 from nomad_dask.edges.files import Files
 from nomad_dask.edges.store import Store
+from nomad_dask.harvest_page import write_page
 from nomad_dask.pure.errors import DatasetError, StorageError, UserError
 from nomad_dask.testing import Changing, serve
 from nomad_dask.testing.faults import Faults
@@ -369,6 +370,8 @@ def test_a_password_in_a_url_is_refused(out, call):
 def test_the_stores_secret_occurs_nowhere(s3, served, workers, place, caplog, capfd):
     caplog.set_level(logging.INFO)
     query_of(served).to_parquet(place, client=workers, npartitions=2)
+    write_page(place)
+    assert "report.html" in keys(s3, place)
     root = place.removeprefix("s3://")
     contents = b"".join(s3.cat([f"{root}/{key}" for key in keys(s3, place)]).values())
     logs = repr(workers.get_worker_logs()) + repr(workers.get_scheduler_logs()) + caplog.text

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from nomad_dask import ArchiveQuery
+from nomad_dask.harvest_page import write_page
 from nomad_dask.pure.errors import NomadDaskError
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults, Rule, Status
@@ -47,6 +48,7 @@ def test_the_password_and_the_token_occur_nowhere(cluster, tmp_path, caplog, cap
         )
         query.download(20)
         report = query.to_parquet(tmp_path / "h", client=cluster, npartitions=3)
+        write_page(tmp_path / "h")
         lazy = query.to_delayed(npartitions=2)
         frame = lazy[0].compute(scheduler="sync")
         url.faults = Faults([Rule(Status(500))])

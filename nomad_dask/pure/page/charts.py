@@ -1,0 +1,197 @@
+"""Owns the page's drawings: SVG that stretches with the page, and the words around it, which do not.
+
+The words (scales, ends of axes) are HTML beside the SVG, so that they are as large on a phone as on a desk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import amounts
+from .figures import Bar
+from .markup import Html, join, tag, text
+from .series import Axis, Band
+
+_WIDTH, _HEIGHT = 1000, 100
+
+
+def rates(
+    name: str, title: str, told: str, axis: Axis, values: Sequence[float], say: Callable[[float], str]
+) -> Html:
+    """Bars of a rate over time."""
+    top = _nice(max(values, default=0))
+    step = _WIDTH / max(1, len(values))
+    seconds = axis.length / max(1, len(values))
+    bars = [
+        _rect(i * step, _HEIGHT * (1 - value / top), step * 0.86, _HEIGHT * value / top, "rate", hint)
+        for i, value in enumerate(values)
+        for hint in [f"{amounts.duration(i * seconds)}: {say(value)}"]
+    ]
+    return _chart(name, title, told, axis, say(top), join(bars))
+
+
+def bands(name: str, title: str, told: str, axis: Axis, values: Sequence[Band | None]) -> Html:
+    """What requests had over time: the middle one as a line, the least to the most as a band."""
+    top = _nice(1.1 * max((band.most for band in values if band), default=0))
+    step = _WIDTH / max(1, len(values))
+
+    def y(value: float) -> float:
+        return _HEIGHT * (1 - value / top)
+
+    drawn = []
+    for i, band in enumerate(values):
+        if band is not None:
+            hint = (
+                f"{amounts.number(band.middle)} ({amounts.number(band.least)} to {amounts.number(band.most)})"
+            )
+            drawn.append(_rect(i * step, y(band.most), step, y(band.least) - y(band.most), "band", hint))
+            drawn.append(_line(i * step, y(band.middle), (i + 1) * step))
+    return _chart(name, title, told, axis, amounts.number(top), join(drawn))
+
+
+def _chart(name: str, title: str, told: str, axis: Axis, top: str, drawn: Html) -> Html:
+    pauses = [
+        tag("line", x1=_short(x), x2=_short(x), y1=0, y2=_HEIGHT, class_="pause")
+        for after, _ in axis.pauses
+        for x in [_WIDTH * after / max(axis.length, 1e-9)]
+    ]
+    grid = [tag("line", x1=0, x2=_WIDTH, y1=y, y2=y, class_="grid") for y in (0, _HEIGHT / 2, _HEIGHT)]
+    ends = [amounts.duration(axis.length * part) if part else "0 s" for part in (0, 0.5, 1)]
+    return tag(
+        "figure",
+        tag("figcaption", tag("strong", title), tag("span", told)),
+        tag("div", tag("span", top), tag("span", "0"), class_="scale", aria_hidden="true"),
+        _svg(name, f"{title} over time", told, join(grid, drawn, pauses), class_="plot"),
+        tag("div", [tag("span", end) for end in ends], class_="ends", aria_hidden="true"),
+        class_="chart",
+    )
+
+
+def strip(bars: Sequence[Bar], told: str) -> Html:
+    """The plan's segments in id order: by colour how fast, hatched what is left, crossed where entries failed."""
+    step = _WIDTH / max(1, len(bars))
+    levels = heat(bars)
+    drawn: list[Html] = []
+    marks: list[Html] = []
+    for i, bar in enumerate(bars):
+        height = _HEIGHT * bar.done / bar.segments
+        hint = bar_words(bar)
+        gap = 0.94 if len(bars) <= 100 else 1.0
+        if bar.done < bar.segments:
+            drawn.append(_rect(i * step, 0, step * gap, _HEIGHT - height, "left", hint))
+        if bar.done:
+            drawn.append(_rect(i * step, _HEIGHT - height, step * gap, height, f"heat{levels[i]}", hint))
+        if bar.failed:
+            marks.append(_rect(i * step, 0, step, 20, "failed", hint))
+    patterns = tag(
+        "defs",
+        _pattern("hatch", tag("path", d="M0 12L12 0M-3 3L3 -3M9 15L15 9", class_="hatching")),
+        _pattern("cross", tag("path", d="M0 0L12 12M0 12L12 0", class_="crossing")),
+    )
+    return join(
+        _svg("strip", "Segments over the id space", told, join(patterns, drawn), class_="strip"),
+        _svg(
+            "marks",
+            "Segments with failed entries",
+            _failed_words(bars),
+            join(marks),
+            class_="marks",
+            height=20,
+        )
+        if marks
+        else None,
+        tag("div", [tag("code", end) for end in _ids(bars)], class_="ends", aria_hidden="true"),
+    )
+
+
+def heat(bars: Sequence[Bar]) -> list[int]:
+    """For each bar its class of five, by rank: 0 the slowest. Those of unknown pace are 0."""
+    order = sorted((bar.pace or 0.0, i) for i, bar in enumerate(bars) if bar.done)
+    found = [0] * len(bars)
+    for rank, (_, i) in enumerate(order):
+        found[i] = 5 * rank // len(order)
+    return found
+
+
+def bar_words(bar: Bar) -> str:
+    """One bar in words."""
+    which = segments_words(bar)
+    if not bar.done:
+        return f"{which}: left to do"
+    pace = f", {amounts.number(bar.pace)} entries/s" if bar.pace is not None else ""
+    failed = f", {amounts.count(bar.failed)} failed" if bar.failed else ""
+    done = "" if bar.done == bar.segments else f"{bar.done} of {bar.segments} done, "
+    return f"{which}: {done}{amounts.count(bar.entries)} entries{pace}{failed}"
+
+
+def segments_words(bar: Bar) -> str:
+    """Which segments a bar stands for."""
+    if bar.segments == 1:
+        return f"segment {bar.first}"
+    return f"segments {bar.first} to {bar.first + bar.segments - 1}"
+
+
+def swatch(class_: str) -> Html:
+    """A legend's little square, drawn as the thing that it explains."""
+    return tag(
+        "svg", tag("rect", x=0, y=0, width=14, height=14, class_=class_), class_="swatch", viewBox="0 0 14 14",
+        aria_hidden="true",
+    )  # fmt: skip
+
+
+def _failed_words(bars: Sequence[Bar]) -> str:
+    return "; ".join(bar_words(bar) for bar in bars if bar.failed)[:500]
+
+
+def _ids(bars: Sequence[Bar]) -> list[str]:
+    inner = [bars[len(bars) * k // 4].after[:6] for k in (1, 2, 3)] if len(bars) >= 4 else []
+    return [bars[0].after[:6] or "start", *inner, bars[-1].upto[:6] or "end"] if bars else []
+
+
+def _svg(name: str, title: str, told: str, drawn: Any, *, class_: str, height: int = _HEIGHT) -> Html:
+    return tag(
+        "svg",
+        tag("title", title, id=f"{name}-title"),
+        tag("desc", told, id=f"{name}-desc"),
+        drawn,
+        class_=class_,
+        role="img",
+        aria_labelledby=f"{name}-title",
+        aria_describedby=f"{name}-desc",
+        viewBox=f"0 0 {_WIDTH} {height}",
+        preserveAspectRatio="none",
+    )
+
+
+def _rect(x: float, y: float, width: float, height: float, class_: str, hint: str) -> Html:
+    """Written by hand: a page has hundreds."""
+    shape = f'x="{_short(x)}" y="{_short(y)}" width="{_short(width)}" height="{_short(max(0.0, height))}"'
+    return Html(f'<rect {shape} class="{class_}"><title>{text(hint)}</title></rect>')
+
+
+def _line(x1: float, y: float, x2: float) -> Html:
+    return Html(
+        f'<line x1="{_short(x1)}" x2="{_short(x2)}" y1="{_short(y)}" y2="{_short(y)}" class="middle"></line>'
+    )
+
+
+def _pattern(name: str, drawn: Html) -> Html:
+    ground = tag("rect", width=12, height=12, class_=f"{name}-ground")
+    return tag("pattern", ground, drawn, id=name, width=12, height=12, patternUnits="userSpaceOnUse")
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _nice(most: float) -> float:
+    """A round number at or above: the top of a scale."""
+    if most <= 0:
+        return 1.0
+    power = 10.0 ** (len(str(int(most))) - 1) if most >= 1 else 1.0
+    while power > most:
+        power /= 10
+    return next(
+        power * step for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20) if power * step >= most * 0.9999
+    )
