@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venvs/peers
 DLT := .venvs/dlt
+BROWSER := .venvs/browser
 
-.PHONY: demo test fuzz test-peers lint bench bench-check bench-serve bench-20m bench-memory clean
+.PHONY: demo test fuzz test-peers test-browser lint bench bench-check bench-serve bench-20m bench-memory clean
 
 demo: $(VENV)/installed
 	$(BIN)/nomad-dask demo
@@ -21,6 +22,10 @@ fuzz: $(VENV)/installed-dev
 # Compared with nomad-lab's own class, which has an environment of its own (1 minute, 650 MB, the first time).
 test-peers: $(VENV)/installed-dev $(PEERS)/installed
 	$(BIN)/pytest tests/peers
+
+# The harvest page in a real browser, with axe (by npm). Needs Chromium and npm, and says so where they are not.
+test-browser: $(VENV)/installed-dev $(BROWSER)/installed
+	NOMAD_DASK_BROWSER=1 $(BIN)/pytest tests/browser
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -71,6 +76,10 @@ $(DLT)/installed: benchmarks/comparison/dlt-requirements.txt
 	rm -rf $(DLT)
 	$(PYTHON) -m venv $(DLT)
 	$(DLT)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(BROWSER)/installed: Makefile
+	npm install --silent --no-audit --no-fund --no-save --prefix $(BROWSER) axe-core@4.14.1
 	touch $@
 
 clean:

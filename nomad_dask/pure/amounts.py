@@ -10,6 +10,11 @@ def count(n: int) -> str:
     return f"{n:,}"
 
 
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """How many of what: `1 entry`, `2,000 entries`."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def number(value: float) -> str:
     """A number in three digits or so: `0.042`, `1.5`, `412`, `12,400`."""
     size = abs(value)

@@ -259,6 +259,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
         _, words = client.communicate(timeout=60)
     assert client.returncode == 130
     assert "run the same command again" in words and "Traceback" not in words
+    assert "Not finished" in (tmp_path / "h" / "report.html").read_text()
 
 
 def test_serve_says_where(free_port, call):
@@ -285,3 +286,4 @@ def test_the_demonstration_leaves_a_dataset(command, call, tmp_path):
         assert f"the dataset lies in {out}/data" in done.stdout and "read_parquet" in done.stdout
         frame = pd.read_parquet(out / "data", dtype_backend="pyarrow")
         assert len(frame) == 300 and frame.index.is_unique
+        assert f"in a browser: {out}/report.html" in done.stdout and (out / "report.html").exists()

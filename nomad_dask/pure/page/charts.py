@@ -69,7 +69,7 @@ def _chart(name: str, title: str, told: str, axis: Axis, top: str, drawn: Html) 
 
 
 def strip(bars: Sequence[Bar], told: str) -> Html:
-    """The plan's segments in id order: by colour how fast, hatched what is left, crossed where entries failed."""
+    """The plan's segments in id order: by colour how fast, hatched what is left; below it where entries failed."""
     step = _WIDTH / max(1, len(bars))
     levels = heat(bars)
     drawn: list[Html] = []
@@ -83,14 +83,12 @@ def strip(bars: Sequence[Bar], told: str) -> Html:
         if bar.done:
             drawn.append(_rect(i * step, _HEIGHT - height, step * gap, height, f"heat{levels[i]}", hint))
         if bar.failed:
-            marks.append(_rect(i * step, 0, step, 20, "failed", hint))
-    patterns = tag(
-        "defs",
-        _pattern("hatch", tag("path", d="M0 12L12 0M-3 3L3 -3M9 15L15 9", class_="hatching")),
-        _pattern("cross", tag("path", d="M0 0L12 12M0 12L12 0", class_="crossing")),
-    )
+            marks.append(_mark((i + 0.5) * step, hint))
+    hatching = tag("path", d="M0 12L12 0M-3 3L3 -3M9 15L15 9", class_="hatching")
+    ground = tag("rect", width=12, height=12, class_="hatch-ground")
+    hatch = tag("pattern", ground, hatching, id="hatch", width=12, height=12, patternUnits="userSpaceOnUse")
     return join(
-        _svg("strip", "Segments over the id space", told, join(patterns, drawn), class_="strip"),
+        _svg("strip", "Segments over the id space", told, join(tag("defs", hatch), drawn), class_="strip"),
         _svg(
             "marks",
             "Segments with failed entries",
@@ -133,11 +131,11 @@ def segments_words(bar: Bar) -> str:
 
 
 def swatch(class_: str) -> Html:
-    """A legend's little square, drawn as the thing that it explains."""
+    """A legend's little square, or triangle, drawn as the thing that it explains."""
+    square = "M0 0H14V14H0Z" if class_ != "failed" else "M7 1L13 13H1Z"
     return tag(
-        "svg", tag("rect", x=0, y=0, width=14, height=14, class_=class_), class_="swatch", viewBox="0 0 14 14",
-        aria_hidden="true",
-    )  # fmt: skip
+        "svg", tag("path", d=square, class_=class_), class_="swatch", viewBox="0 0 14 14", aria_hidden="true"
+    )
 
 
 def _failed_words(bars: Sequence[Bar]) -> str:
@@ -176,9 +174,10 @@ def _line(x1: float, y: float, x2: float) -> Html:
     )
 
 
-def _pattern(name: str, drawn: Html) -> Html:
-    ground = tag("rect", width=12, height=12, class_=f"{name}-ground")
-    return tag("pattern", ground, drawn, id=name, width=12, height=12, patternUnits="userSpaceOnUse")
+def _mark(x: float, hint: str) -> Html:
+    """A triangle that points at the bar above it."""
+    shape = f"M{_short(x)} 2L{_short(x + 6)} 18H{_short(x - 6)}Z"
+    return Html(f'<path d="{shape}" class="failed"><title>{text(hint)}</title></path>')
 
 
 def _short(value: float) -> str:

@@ -34,7 +34,7 @@ def segments(page: Page) -> Html:
         "ul",
         tag("li", tag("span", shades), " ", ends) if paces else None,
         tag("li", swatch("left"), " left to do") if report.done < report.segments else None,
-        tag("li", swatch("failed"), f" entries failed ({failed:,} {'bar' if failed == 1 else 'bars'})")
+        tag("li", swatch("failed"), f" entries failed ({amounts.counted(failed, 'bar')})")
         if failed
         else None,
         class_="legend",
@@ -62,20 +62,17 @@ def failures(page: Page) -> Html:
     parts: list[Html] = []
     if page.reasons:
         heads = ("Reason", "Status", "Entries", "The first of them")
-        told = f"{amounts.count(report.failed)} entries failed, by reason"
+        told = f"{_entries(report.failed)} failed, by reason"
         parts.append(table(told, heads, map(_reason, page.reasons), label="Failures", class_="reasons"))
     else:
         parts.append(tag("p", "No entry failed."))
     if page.more_reasons:
-        parts.append(tag("p", f"{page.more_reasons:,} more reasons are not listed."))
+        parts.append(tag("p", f"{amounts.counted(page.more_reasons, 'more reason')} not listed."))
     if report.missing:
         ids = ", ".join(ref.entry_id for ref in page.missing)
-        more = (
-            f" and {report.missing - len(page.missing):,} more" if report.missing > len(page.missing) else ""
-        )
-        parts.append(
-            tag("p", f"{amounts.count(report.missing)} entries are listed by the server, and it has no archive of them; they are rows of nulls: ", tag("code", ids), more, ".")
-        )  # fmt: skip
+        rest = report.missing - len(page.missing)
+        told = f"{_entries(report.missing)} listed by the server without an archive, hence without values: "
+        parts.append(tag("p", told, tag("code", ids), f" and {rest:,} more" if rest else "", "."))
     if page.reasons or report.missing:
         name = "failures.parquet"
         file = tag("a", name, href=page.failures) if page.failures else tag("code", name)
@@ -85,9 +82,13 @@ def failures(page: Page) -> Html:
     return section("failures", "Failures", *parts)
 
 
+def _entries(n: int) -> str:
+    return amounts.counted(n, "entry", "entries")
+
+
 def _reason(reason: Reason) -> Html:
     ids = [
-        tag("li", tag("code", f.entry_id), f" {f.attempts} {'try' if f.attempts == 1 else 'tries'}")
+        tag("li", tag("code", f.entry_id), f" {amounts.counted(f.attempts, 'try', 'tries')}")
         for f in reason.first
     ]
     more = reason.count - len(reason.first)

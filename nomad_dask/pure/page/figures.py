@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import urlsplit
 
+from ..amounts import counted
 from ..manifest import Manifest
 from ..report import Failure, Receipt, Ref, Report
 from ..segments import Plan
@@ -176,15 +177,15 @@ def advice(report: Report, place: str) -> Sequence[tuple[str, str | None]]:
     """What is not as it should be, in words, each with the command that helps; nothing of a complete dataset."""
     found: list[tuple[str, str | None]] = []
     if left := report.segments - report.done:
-        told = f"{left:,} of {report.segments:,} segments have not been read (yet). If no harvest is running, go on with"
+        told = f"{left:,} of {counted(report.segments, 'segment')} still to do. If no harvest is running, go on with"
         found.append((told, f"nomad-dask resume {place}"))
     if report.failed:
-        told = f"{report.failed:,} entries failed, and have no row. Ask for them again with"
+        told = f"{counted(report.failed, 'entry', 'entries')} failed: not in the data. Ask again with"
         found.append((told, f"nomad-dask resume {place} --retry-failures"))
     if report.short:
         told = (
-            f"{report.short:,} entries of the plan were not listed by the server when their turn came: they were "
-            "withdrawn since, or another login saw them."
+            f"{counted(report.short, 'entry', 'entries')} of the plan not listed by the server when the turn came: "
+            "withdrawn since, or another login's."
         )
         found.append((told, None))
     if report.update is not None and report.stopped:

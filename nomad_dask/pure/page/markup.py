@@ -55,7 +55,7 @@ def _attributes(attributes: dict[str, Any]) -> str:
 def table(caption: Any, heads: Iterable[Any], rows: Iterable[Any], *, label: str, **attributes: Any) -> Html:
     """A table that scrolls in a box of its own where it is wider than the page."""
     head = tag("thead", tag("tr", [tag("th", name, scope="col") for name in heads]))
-    whole = tag("table", tag("caption", caption), head, tag("tbody", list(rows)), **attributes)
+    whole = tag("table", tag("caption", tag("span", caption)), head, tag("tbody", list(rows)), **attributes)
     return box(whole, label=f"Table: {label}")
 
 

@@ -19,9 +19,7 @@ def state(page: Page) -> Html:
     if not todo:
         n = page.report.missing
         told = "Every entry of the plan was delivered" + (
-            f"; {amounts.count(n)} of them {'has' if n == 1 else 'have'} no archive on the server."
-            if n
-            else "."
+            f", {n:,} of them without an archive." if n else "."
         )
         return tag("div", tag("p", tag("strong", "✓ Complete. "), told), class_="state good")
     left = page.report.done < page.report.segments or page.report.stopped
@@ -41,8 +39,12 @@ def tiles(page: Page) -> Html:
     found = [
         ("Entries", amounts.count(report.rows), f"of {about}{amounts.count(total)} in the plan"),
         ("Failed", amounts.count(report.failed), "without a row" if report.failed else "none"),
-        ("Without archive", amounts.count(report.missing), "rows of nulls" if report.missing else "none"),
-        ("Read", amounts.size(report.n_bytes), f"in {amounts.count(report.requests)} requests"),
+        (
+            "Without archive",
+            amounts.count(report.missing),
+            (_NO_ARCHIVE.get(page.manifest.layout.name, "rows of nulls") if report.missing else "none"),
+        ),
+        ("Read", amounts.size(report.n_bytes), f"in {amounts.counted(report.requests, 'request')}"),
         (
             "Retries",
             amounts.count(report.retries),
@@ -51,11 +53,18 @@ def tiles(page: Page) -> Html:
             else "none was needed",
         ),
         ("Time of work", amounts.duration(length), pace),
-        ("On disk", amounts.size(page.stored), f"{report.done:,} of {report.segments:,} segments"),
+        (
+            "On disk",
+            amounts.size(page.stored),
+            f"{report.done:,} of {amounts.counted(report.segments, 'segment')}",
+        ),
     ]
     if report.n_more:
         found.append(("Outside the schema", amounts.count(report.n_more), "values, in the column _more"))
     return tag("dl", [_tile(*one) for one in found], class_="tiles")
+
+
+_NO_ARCHIVE = {"tables": "without rows"}
 
 
 def _tile(name: str, figure: str, note: str) -> Html:
@@ -72,7 +81,8 @@ def asked(page: Page) -> Html:
     question = manifest.question
     cap = "all" if manifest.results_max is None else f"at most {amounts.count(manifest.results_max)}"
     size = (
-        f"{amounts.count(plan.total)} entries{'' if plan.exact else ' by estimate'} in {len(plan):,} segments"
+        f"{amounts.counted(plan.total, 'entry', 'entries')}{'' if plan.exact else ' by estimate'} "
+        f"in {amounts.counted(len(plan), 'segment')}"
     )
     more = (
         f", of {amounts.count(plan.matched or 0)} that match"

@@ -1,0 +1,44 @@
+"""Issue's figure: the page of 10,000 segments in under 2 s; and what it costs does not grow with the dataset's data."""
+
+import time
+
+from datasets import write
+
+from nomad_dask import harvest_page
+from nomad_dask.edges.store import Store
+
+
+def test_ten_thousand_segments_in_two_seconds(tmp_path):
+    """By this process's own clock: other tests run beside it."""
+    write(tmp_path / "h", n=10_000, undone=range(9_500, 10_000), failed=range(0, 9_500, 500), paused=True)
+    began = time.process_time()
+    harvest_page.write_page(tmp_path / "h")
+    assert time.process_time() - began < 2
+    page = (tmp_path / "h" / "report.html").read_bytes()
+    assert len(page) < 500_000
+    assert page.count(b'<rect x="') < 800, "200 bars, and 60 bins of each chart"
+
+
+def test_few_parts_are_looked_into_whatever_there_are(tmp_path, monkeypatch):
+    opened, original = [], Store.opened_part
+
+    def noted(store, number, folder=""):
+        opened.append((number, folder))
+        return original(store, number, folder)
+
+    monkeypatch.setattr(Store, "opened_part", noted)
+    for name in ("wide", "nested", "tables"):
+        opened.clear()
+        write(tmp_path / name, n=300, name=name)
+        harvest_page.write_page(tmp_path / name)
+        assert 0 < len(opened) <= 26
+        assert max(number for number, _ in opened) > 200, "from all over the dataset"
+
+
+def test_wide_parts_are_looked_into_less(tmp_path):
+    write(tmp_path / "h", n=60, width=3000)
+    began = time.process_time()
+    harvest_page.write_page(tmp_path / "h")
+    assert time.process_time() - began < 4
+    page = (tmp_path / "h" / "report.html").read_text()
+    assert "3,004 columns" in page and "of 12 of 60 parts" in page
