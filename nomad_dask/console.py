@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from .pure.amounts import duration
 from .pure.history import Run
 from .pure.report import Report
 
@@ -68,15 +69,6 @@ def line(report: Report, before: Report) -> str:
     if pace and total > report.entries:
         parts.append(f"{duration((total - report.entries) / pace)} left")
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the units that a person would say: `12 s`, `4 min`, `3.5 h`, `2.1 days`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
 def last_update(run: Run) -> str:

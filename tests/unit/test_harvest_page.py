@@ -144,7 +144,7 @@ def test_the_fastest_bar_has_the_strongest_colour():
 def test_a_bar_is_told_apart_by_more_than_colour():
     failed = receipt(0, failures=(Failure("a", "u", 500, "no", 3),))
     drawn = rendered([failed, receipt(1)], n=3)
-    assert 'class="left"' in drawn and "left to do" in drawn and "url(#hatch)" not in drawn
+    assert 'class="left"><title>segment 2: left to do' in drawn and "url(#hatch)" not in drawn
     assert 'class="failed"' in drawn and "1 failed" in drawn
     assert 'id="hatch"' in drawn and "<path" in drawn, "hatched, and a triangle below"
 

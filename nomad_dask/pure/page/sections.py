@@ -192,7 +192,8 @@ def requests(page: Page) -> Html:
     if not rows:
         return section("requests", "Requests by status", tag("p", "No answer is on record."))
     heads = ("Status", "Requests", "Share", tag("span", "Share, drawn", class_="hidden"))
-    told = f"{amounts.count(whole)} answers and faults; {amounts.count(page.report.retries)} were tries after the first"
+    again = amounts.counted(page.report.retries, "retry", "retries")
+    told = f"{amounts.count(whole)} answers and faults, {again} among the requests"
     return section(
         "requests",
         "Requests by status",
