@@ -6,6 +6,7 @@ The rule is that of `leaves`; here each value costs a look-up, and only what is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from nomad_dask.pure import types
@@ -32,7 +33,7 @@ def kinds_of(samples: Iterable[Mapping[str, Any]], required: Required) -> dict[s
 class _Seen:
     """What was seen under one name."""
 
-    __slots__ = ("classes", "has_int", "kind", "name", "node")
+    __slots__ = ("classes", "elements", "has_int", "kind", "name", "node")
 
     def __init__(self, name: str, node: Node | None) -> None:
         self.name, self.node = name, node
@@ -40,6 +41,8 @@ class _Seen:
         self.has_int = node is None
         self.classes = set(_SCALARS) if node is None else set()
         """Whose values say nothing new."""
+        self.elements: tuple[set[type], set[type]] = set(), set()
+        """Classes that were in lists of scalars, and in lists of those."""
 
     def add(self, value: Any) -> None:
         """Look at a value that is no section."""
@@ -55,9 +58,28 @@ class _Seen:
             self.has_int = True
         elif type(value) in _SCALARS:
             self.classes.add(type(value))
+        elif type(value) is list:
+            classes = set(map(type, value))
+            if classes == _LISTS:
+                deeper = set(map(type, chain.from_iterable(value)))
+                self.elements[1].update(deeper if deeper <= _SCALARS else ())
+            elif classes <= _SCALARS:
+                self.elements[0].update(classes)
+
+    def knows(self, cell: list[Any]) -> bool:
+        """Whether a list says nothing new, as far as that is quickly told."""
+        if type(cell[0]) is not list:
+            return self.elements[0].issuperset(map(type, cell))
+        known = self.elements[1]
+        return (
+            bool(known)
+            and _LISTS.issuperset(map(type, cell))
+            and known.issuperset(map(type, chain.from_iterable(cell)))
+        )
 
 
 _SCALARS = frozenset({str, float, bool, type(None)})
+_LISTS = {list}
 
 
 def _walk(section: Mapping[str, Any], level: Level[_Seen]) -> None:
@@ -79,7 +101,7 @@ def _walk(section: Mapping[str, Any], level: Level[_Seen]) -> None:
             if below is not None:
                 for number, item in enumerate(value):
                     _walk(item, below.sections[number])
-        elif value:
+        elif value and not seen.knows(value):
             seen.add(value)
 
 
