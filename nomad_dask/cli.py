@@ -282,7 +282,8 @@ def _shown(work: Callable[..., Report], out: str) -> None:
         with shown() as show:
             report = work(progress=show)
     except KeyboardInterrupt:
-        print("interrupted; finished segments are kept: run the same command again to go on", file=sys.stderr)
+        kept = "finished segments are kept" if _began(out) else "nothing was begun"
+        print(f"interrupted; {kept}: run the same command again to go on", file=sys.stderr)
         with suppress(KeyboardInterrupt):
             leave_page(out)
         raise typer.Exit(130) from None
@@ -293,6 +294,12 @@ def _shown(work: Callable[..., Report], out: str) -> None:
     if page := leave_page(out):
         print(f"how it went: {page}")
     raise typer.Exit(_code(report))
+
+
+def _began(out: str) -> bool:
+    with suppress(NomadDaskError, OSError):
+        return _store(out).manifest() is not None
+    return False
 
 
 def _code(report: Report) -> int:

@@ -83,7 +83,7 @@ class Cluster:
         from distributed import Client, LocalCluster
 
         if self.scheduler is not None:
-            with Client(self.scheduler, timeout=30, set_as_default=False) as client:
+            with _told_by_us(), Client(self.scheduler, timeout=30, set_as_default=False) as client:
                 yield client
             return
         with (
@@ -99,6 +99,18 @@ class Cluster:
             Client(cluster, set_as_default=False) as client,
         ):
             yield client
+
+
+@contextmanager
+def _told_by_us() -> Iterator[None]:
+    """Dask's client logs a lost scheduler with all of its traceback; whoever waits for the job is told in a sentence."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _words(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
@@ -203,8 +204,13 @@ def _in_flight(
             yield task, future.exception() or future.result()
             future.release()
             submit()
+    except CancelledError as error:
+        raise UnfinishedError(
+            "the Dask scheduler went away; finished segments are kept: run the same command again to go on"
+        ) from error
     finally:
-        client.cancel([future for _, future in running.values()])
+        if client.status == "running":
+            client.cancel([future for _, future in running.values()])
 
 
 def _passes(error: Exception) -> bool:

@@ -211,7 +211,13 @@ async def _ask(
     path, expected = (LISTING, is_listing) if documents else (ARCHIVES, _is_archives)
     try:
         answer = await client.post(
-            path, body, expected, entries=len(batch), suspect=suspect, packed=packed and not documents
+            path,
+            body,
+            expected,
+            entries=len(batch),
+            suspect=suspect,
+            packed=packed and not documents,
+            data=True,
         )
     except RefusedError as error:
         if error.status == 400 and _REMOTE in error.words:

@@ -77,7 +77,7 @@ class Gate:
         self._source: object = self._own
         self._turns: deque[float] = deque()
         self._held_until = self._alone_until = self._not_before = float("-inf")
-        self._peak = self._told = self._served = self._refused = self._late = self._n_bytes = 0
+        self._peak = self._told = self._served = self._refused = self._late = self._n_bytes = self._busy = 0
         self._back_off = 0.0
         self._answered = time.monotonic()
         self._speed = _Speed()
@@ -108,7 +108,7 @@ class Gate:
             self._go_on()
 
     def served(self, n_bytes: int) -> None:
-        """The server took a request, whatever came of it; of answers so many bytes."""
+        """The server took a request, whatever came of it; so many bytes of data came."""
         self._served += 1
         self._n_bytes += n_bytes
 
@@ -166,6 +166,7 @@ class Gate:
                 self._turns.popleft()
             self._waiting.popleft().set_result(None)
             self._under_way += 1
+            self._busy = max(self._busy, self._under_way)
             self._speed.count(now)
 
     def _needs(self, now: float) -> bool:
@@ -201,10 +202,12 @@ class Gate:
             refused=self._refused,
             late=self._late,
             n_bytes=self._n_bytes,
+            busy=self._busy,
             back_off=self._back_off,
         )
         self._told, self._peak = self._peak, self._demand
         self._served = self._refused = self._late = self._n_bytes = 0
+        self._busy = self._under_way
         self._back_off = 0.0
         return ask
 
@@ -213,8 +216,8 @@ class Gate:
             lease = await sharer(self.key, ask)
         except NobodySharesError as error:
             self._be_alone(error.n)
-        except Exception:
-            # The scheduler does not answer. The lease goes on for a while; what was to be told is told again.
+        except (Exception, asyncio.CancelledError):
+            # The scheduler does not answer, or the worker's loop ends. The lease goes on for a while; what was to be told is told again.
             self._served += ask.served
             self._refused += ask.refused
             self._late += ask.late

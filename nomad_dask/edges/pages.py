@@ -65,7 +65,7 @@ async def page(
     body = _body(question, segment, size, include)
     wrong = ""
     for _ in range(2):
-        answer = await client.post(LISTING, body, is_listing, entries=entries)
+        answer = await client.post(LISTING, body, is_listing, entries=entries, data=include is not NAMES)
         rows = sorted(answer.data["data"], key=lambda row: row["entry_id"])
         pagination = answer.data["pagination"]
         found = Page(rows, int(pagination["total"]), answer.n_bytes, answer.seconds)

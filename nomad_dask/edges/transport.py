@@ -141,6 +141,7 @@ class Client:
         known: bool = True,
         suspect: bool = False,
         packed: bool = False,
+        data: bool = False,
     ) -> Answer:
         """The decoded 200 answer to `body`; retried as `pure.retry` decides.
 
@@ -149,12 +150,21 @@ class Client:
         `known`: whether this server has ever answered; one that has not, and gives no such answer, is a wrong url.
         `suspect`: whether the entries are part of a batch that failed.
         `packed`: leave the rows of a large answer undecoded, in `Answer.rows`.
+        `data`: whether the answer is what the job is for, and no list of names.
 
         Raises RefusedError (the question is wrong), UnreachableError (nothing there), ServerError (kept failing).
         """
         send = {"data": orjson.dumps(body), "headers": {"Content-Type": "application/json"}}
         return await self._logged_in(
-            "POST", path, send, expected, entries=entries, known=known, suspect=suspect, packed=packed
+            "POST",
+            path,
+            send,
+            expected,
+            entries=entries,
+            known=known,
+            suspect=suspect,
+            packed=packed,
+            data=data,
         )
 
     async def get(self, path: str) -> Answer:
@@ -197,6 +207,7 @@ class Client:
         known: bool = True,
         suspect: bool = False,
         packed: bool = False,
+        data: bool = False,
         hide: tuple[str, ...] = (),
     ) -> Answer:
         """One question with its retries. `hide`: secrets that it carries, which no error may repeat.
@@ -212,7 +223,7 @@ class Client:
                 self.tally.at_level(gate.level)
                 result = await self._try(method, url, send, expected, packed)
             if isinstance(result, Answer):
-                gate.served(result.n_bytes)
+                gate.served(result.n_bytes if data else 0)
                 return result
             outcome, words, cause = result
             if isinstance(outcome, Status) and not limited(outcome):
@@ -223,7 +234,9 @@ class Client:
                 words, cause = _without(words, hide), None
             if path == TOKEN and outcome != Status(401):
                 words = ""  # such an answer may hold anything of a login
-            if not known and outcome in (Broken("refused"), Broken("undecodable")):
+            if not known and (
+                outcome == Broken("refused") or (outcome == Broken("undecodable") and attempt > 1)
+            ):
                 raise UnreachableError(f"no NOMAD server answers at {self.server.url}: {words}") from cause
             match decide(outcome, attempt, policy, entries=entries, suspect=suspect, jitter=random.random()):
                 case Wait(seconds, everyone):

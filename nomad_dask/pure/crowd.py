@@ -51,7 +51,7 @@ class _Measured:
 class Crowd:
     """The number of requests under way that a job goes by, at most `most`, which it begins with.
 
-    Judges only while as many are wanted as may go: a job that waits for its own processor, or for its turns at a rate,
+    Judges only while as many are under way as may be: a job that waits for its own processor, or for its turns at a rate,
     learns nothing of the server, and keeps its number.
     """
 
@@ -69,9 +69,10 @@ class Crowd:
     def __post_init__(self) -> None:
         self.level = self._steady = self.most
 
-    def seen(self, now: float, *, answers: int, late: int, n_bytes: int, wanted: int) -> None:
-        """So many answers and bytes came since the last time, so many requests timed out, and so many are wanted now."""
-        if wanted < self.level and not late:
+    def seen(self, now: float, *, answers: int, late: int, n_bytes: int, busy: int) -> None:
+        """So many answers, and bytes of data, came since the last time, so many requests timed out, and so many were
+        under way together."""
+        if busy < self.level and not late:
             self._now = None
             return
         if self._due is None:

@@ -37,7 +37,9 @@ class Ask:
     late: int = 0
     """Requests that timed out."""
     n_bytes: int = 0
-    """Of what was answered."""
+    """Of the data that was answered, without lists of names."""
+    busy: int = 0
+    """Requests that were under way together at the most."""
     back_off: float = 0.0
     """Seconds in which nobody should ask the server."""
 
@@ -69,6 +71,7 @@ class _Holder:
     heard: float
     wanted: int = 0
     held: int = 0
+    busy: int = 0
     favoured: float = float("-inf")
     """When it last got one of the permits that do not go round."""
 
@@ -95,8 +98,9 @@ class Bucket:
         if ask.back_off:
             self.pace.hold(now, ask.back_off)
         me.heard, me.wanted, me.held = now, max(0, ask.wanted), ask.held
-        wanted = sum(other.wanted for other in self._holders.values())
-        self.crowd.seen(now, answers=ask.served, late=ask.late, n_bytes=ask.n_bytes, wanted=wanted)
+        me.busy = ask.busy
+        busy = sum(other.busy for other in self._holders.values())
+        self.crowd.seen(now, answers=ask.served, late=ask.late, n_bytes=ask.n_bytes, busy=busy)
         permits = self._permits(me, now)
         me.held = max(me.held, permits)
         paced = self.pace.rate is not None

@@ -10,7 +10,9 @@ import sys
 
 import pandas as pd
 import pytest
+from distributed import Client
 
+from nomad_dask.edges.store import Store
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
 
@@ -287,3 +289,49 @@ def test_the_demonstration_leaves_a_dataset(command, call, tmp_path):
         frame = pd.read_parquet(out / "data", dtype_backend="pyarrow")
         assert len(frame) == 300 and frame.index.is_unique
         assert f"in a browser: {out}/report.html" in done.stdout and (out / "report.html").exists()
+
+
+def test_a_scheduler_that_dies_is_one_message_and_no_loss(tmp_path):
+    dask = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_scheduler",
+        "--port",
+        "0",
+        "--no-dashboard",
+        "--no-show",
+    ]
+    work = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "2", "--no-dashboard"]
+    found = ["--scheduler-file", str(tmp_path / "scheduler.json")]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with serve(n_entries=300, kind="small", seed=2) as url:
+        scheduler = subprocess.Popen([*dask, *found], **quiet)
+        worker = subprocess.Popen([*work, *found], **quiet)
+        try:
+            with Client(scheduler_file=found[1], timeout=60, set_as_default=False) as client:
+                address = client.scheduler.address
+                client.wait_for_workers(1, timeout=60)
+            line = ["harvest", "--url", str(url), "--out", str(tmp_path / "h"), "--npartitions", "30"]
+            line += ["--required", '{"results": {"material": "*"}}', "--max-requests-per-second", "20"]
+            log, add = url.log, type(url.log).add
+
+            def add_and_kill(seen):
+                add(log, seen)
+                if log.count() == 40:
+                    scheduler.kill()
+
+            log.add = add_and_kill
+            done = subprocess.run(
+                [sys.executable, "-m", "nomad_dask", *line, "--scheduler", address],
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+        finally:
+            scheduler.kill()
+            worker.kill()
+            scheduler.wait()
+            worker.wait()
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "scheduler went away" in done.stderr and "run the same command again" in done.stderr
+    assert Store.at(tmp_path / "h").receipts(Store.at(tmp_path / "h").manifest().id)

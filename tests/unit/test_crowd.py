@@ -9,7 +9,7 @@ from nomad_dask.pure.crowd import Crowd
 TICK = 0.25
 
 
-def run(crowd, server, seconds, *, noise=0.03, wanted=None, seed=1):
+def run(crowd, server, seconds, *, noise=0.03, busy=None, seed=1):
     """Levels that a job goes by, tick by tick, at a server: level -> (answers/s, share that times out)."""
     dice, levels, owed, now = Random(seed), [], 0.0, 0.0
     while now < seconds:
@@ -24,7 +24,7 @@ def run(crowd, server, seconds, *, noise=0.03, wanted=None, seed=1):
             answers=n - n_late,
             late=n_late,
             n_bytes=n_bytes,
-            wanted=crowd.level + 1 if wanted is None else wanted,
+            busy=crowd.level if busy is None else busy,
         )
         levels.append(crowd.level)
     return levels
@@ -91,9 +91,9 @@ def _moved(crowd, seconds):
     return crowd
 
 
-@pytest.mark.parametrize("wanted", [0, 9])
-def test_who_wants_less_than_he_may_learns_nothing_and_keeps_it(wanted):
-    assert set(run(Crowd(10), with_slots(2), 600, wanted=wanted)) == {10}
+@pytest.mark.parametrize("busy", [0, 9])
+def test_who_has_less_under_way_than_he_may_learns_nothing_and_keeps_it(busy):
+    assert set(run(Crowd(10), with_slots(2), 600, busy=busy)) == {10}
 
 
 @pytest.mark.parametrize("most", [1, 2])
