@@ -6,7 +6,7 @@ PEERS := .venvs/peers
 DLT := .venvs/dlt
 BROWSER := .venvs/browser
 
-.PHONY: demo test fuzz test-peers test-browser lint bench bench-check bench-serve bench-20m bench-memory clean
+.PHONY: demo test fuzz test-peers test-browser lint bench bench-check bench-serve bench-20m bench-memory bench-scale clean
 
 demo: $(VENV)/installed
 	$(BIN)/nomad-dask demo
@@ -53,6 +53,10 @@ bench-20m: $(VENV)/installed-dev
 # Memory of workers and of the client: 200,000 entries, archives of 20 MB, 12,000 segments.
 bench-memory: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/memory.py
+
+# Cost as entries, columns, partitions and workers grow; the slopes go to benchmarks/README.md (12 minutes).
+bench-scale: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/scale.py --readme
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("nomad-dask needs Python 3.11 or newer; this is %d.%d: make PYTHON=python3.11" % v[:2])'
