@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-ENOUGH, MOST = 3.0, 7
+ENOUGH, MOST = 5.0, 7
 """Work is done again until it took so many seconds in all, or was done so often."""
 
 
