@@ -16,6 +16,8 @@ _FIRST, _LONGEST = 15.0, 240.0
 """Seconds between two trials: at first (a short job is over by then), and at the most, after trials that changed nothing."""
 _AS_GOOD, _BETTER = 0.97, 1.04
 """Of the bytes a second: fewer requests that carry this are as good; more requests must carry this to be better."""
+_BUSY = 0.8
+"""Of the level under way: what one process gives up and another has not taken up yet is missing for a moment."""
 _LATE = 0.2
 """Of the requests in one measurement, timed out: far too many were under way."""
 
@@ -72,7 +74,7 @@ class Crowd:
     def seen(self, now: float, *, answers: int, late: int, n_bytes: int, busy: int) -> None:
         """So many answers, and bytes of data, came since the last time, so many requests timed out, and so many were
         under way together."""
-        if busy < self.level and not late:
+        if busy < _BUSY * self.level and not late:
             self._now = None
             return
         if self._due is None:
