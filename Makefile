@@ -54,7 +54,7 @@ bench-20m: $(VENV)/installed-dev
 bench-memory: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/memory.py
 
-# Cost as entries, columns, partitions and workers grow; the slopes go to benchmarks/README.md (12 minutes).
+# Cost as entries, columns, partitions and workers grow; the slopes go to benchmarks/README.md (9 minutes).
 bench-scale: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/scale.py --readme
 

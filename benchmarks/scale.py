@@ -7,8 +7,8 @@ server with latency). Each point has a process of its own, which imports, warms 
 the least counts. What each one does is told in `benchmarks/scaling/`. Fixed costs are in all points; as they flatten
 the line, the upper two decades have a slope of their own beside the whole.
 
-Results go to `benchmarks/results/scale.json`, with `--readme` the table goes to benchmarks/README.md. Takes about ten
-minutes on two cores.
+With `--readme` the results are kept in `benchmarks/results/scale.json`, in the place of earlier ones of the same kinds,
+and the table of all that is kept goes to benchmarks/README.md. Takes about 9 minutes on two cores.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from comparison.context import context
 from comparison.report import RESULTS
 from scaling import columns, entries, partitions, workers
 from scaling.slopes import BAR, Curve, Point, table
-from scaling.timing import Cost
+from scaling.timing import ENOUGH, MOST, Cost
 
 AXES = {"entries": entries, "columns": columns, "partitions": partitions, "workers": workers}
 README = Path(__file__).with_name("README.md")
@@ -35,18 +35,35 @@ STORED = RESULTS / "scale.json"
 
 def main() -> None:
     options = arguments()
-    began = time.monotonic()
-    known = context({"": Path(sys.executable)}, smallest=options.smallest)
-    curves = [curve for name in options.only for curve in measured(AXES[name], options.smallest)]
-    known["load_after"], known["seconds"] = round(os.getloadavg()[0], 1), round(time.monotonic() - began)
-    steep = [curve.name for curve in curves if curve.steep()]
-    told = f"{table(curves)}\n\n{in_words(known)}"
-    print(f"\n{told}\n\nsteeper than {BAR}: {', '.join(steep) or 'none'}; {known['seconds']} s in all")
+    found = {name: grown(name, options.smallest) for name in options.only}
+    print(f"\n{table(curves_of(found))}\n\nsteeper than {BAR}: {', '.join(steep(found)) or 'none'}")
     if options.readme:
+        kept = json.loads(STORED.read_text()) if STORED.exists() else {}
+        found = {name: (kept | found)[name] for name in AXES if name in kept | found}
         RESULTS.mkdir(exist_ok=True)
-        stored = {"context": known, "curves": [curve.to_json() for curve in curves]}
-        STORED.write_text(json.dumps(stored, indent=1) + "\n")
-        print(write("scale", told))
+        STORED.write_text(json.dumps(found, indent=1) + "\n")
+        print(
+            write(
+                "scale",
+                f"{table(curves_of(found))}\n\n{in_words([one['context'] for one in found.values()])}",
+            )
+        )
+
+
+def grown(name: str, smallest: int | None) -> dict[str, Any]:
+    """All curves of one axis as plain JSON, and when and where they were measured."""
+    known, began = context({"": Path(sys.executable)}), time.monotonic()
+    curves = measured(AXES[name], smallest)
+    known["load_after"], known["seconds"] = round(os.getloadavg()[0], 1), round(time.monotonic() - began)
+    return {"context": known, "curves": [curve.to_json() for curve in curves]}
+
+
+def curves_of(found: dict[str, Any]) -> list[Curve]:
+    return [Curve.from_json(curve) for one in found.values() for curve in one["curves"]]
+
+
+def steep(found: dict[str, Any]) -> list[str]:
+    return [curve.name for curve in curves_of(found) if curve.steep()]
 
 
 def arguments() -> argparse.Namespace:
@@ -56,7 +73,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--readme", action="store_true", help="keep the results, and put the table in its place"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.smallest and options.readme:
+        parser.error("--readme keeps whole curves; leave --smallest out")
+    return options
 
 
 def names(text: str) -> list[str]:
@@ -86,13 +106,19 @@ def alone(axis: ModuleType, size: int) -> dict[str, Cost]:
         return process.submit(axis.measure, size).result()
 
 
-def in_words(known: dict[str, Any]) -> str:
-    """One sentence on where and when."""
-    busy = max(known["load_before"], known["load_after"])
-    others = f"; others used the machine too (load {busy:.0f})" if busy > 2 * known["cores"] else ""
+def in_words(contexts: list[dict[str, Any]]) -> str:
+    """One sentence on where and when; the first context stands for versions and machine."""
+    known = contexts[0]
+    busy = [load for one in contexts for load in (one["load_before"], one["load_after"])]
+    others = (
+        f"; others used the machine too (load {min(busy):.0f} to {max(busy):.0f})"
+        if max(busy) > 2 * known["cores"]
+        else ""
+    )
     return (
-        f"{known['date'][:10]}, {known['cores']} cores ({known['processor']}), Python {known['python']}; the least of up to "
-        f"seven runs{others}."
+        f"{known['date'][:10]}, {known['cores']} cores ({known['processor']}), Python {known['python']}, nomad-dask "
+        f"{known['versions']['ours']['nomad-dask']}; the least of up to {MOST} runs, of one where it takes longer than "
+        f"{ENOUGH:g} s{others}."
     )
 
 

@@ -54,6 +54,11 @@ class Curve:
             "points": [asdict(point) for point in self.points]
         }
 
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> "Curve":
+        """A curve from what `to_json` gave."""
+        return cls(tree["name"], tree["unit"], tuple(Point(**point) for point in tree["points"]))
+
 
 def slope(points: Sequence[tuple[float, float]]) -> float | None:
     """The slope of the least-squares line through points on log axes; None of fewer than two sizes."""

@@ -55,3 +55,11 @@ def test_a_cost_is_steep_where_the_upper_decades_alone_are(slopes: Any) -> None:
 def test_the_table_prints_what_is_steep_in_bold(slopes: Any) -> None:
     steep, even = slopes.table([curve(slopes, lambda n: n**1.2), curve(slopes, float)]).splitlines()[2:]
     assert "**1.20** (**1.20**)" in steep and "**" not in even and "1 to 10,000 things" in even
+
+
+def test_a_kept_curve_comes_back(slopes: Any) -> None:
+    one = curve(slopes, lambda n: 2.0 * n)
+    assert slopes.Curve.from_json(one.to_json()) == one
+    assert one.to_json()["slopes"] == pytest.approx(
+        {"cpu": 1.0, "cpu_upper": 1.0, "wall": 1.0, "wall_upper": 1.0}
+    )
