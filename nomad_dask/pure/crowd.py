@@ -16,8 +16,9 @@ _FIRST, _LONGEST = 15.0, 240.0
 """Seconds between two trials: at first (a short job is over by then), and at the most, after trials that changed nothing."""
 _AS_GOOD, _BETTER = 0.97, 1.04
 """Of the bytes a second: fewer requests that carry this are as good; more requests must carry this to be better."""
-_BUSY = 0.8
-"""Of the level under way: what one process gives up and another has not taken up yet is missing for a moment."""
+_BUSY, _MOSTLY = 0.8, 0.5
+"""Of the level under way, in this part of the looks at least: what one process gives up and another has not taken up yet is
+missing for a moment."""
 _LATE = 0.2
 """Of the requests in one measurement, timed out: far too many were under way."""
 
@@ -32,9 +33,13 @@ class _Measured:
     answers: int = 0
     late: int = 0
     n_bytes: int = 0
+    looks: int = 0
+    idle: int = 0
 
-    def add(self, now: float, answers: int, late: int, n_bytes: int) -> float | None:
+    def add(self, now: float, answers: int, late: int, n_bytes: int, busy: int) -> float | None:
         """Count what came; the bytes a second when that is enough to tell."""
+        self.looks += 1
+        self.idle += busy < _BUSY * self.level
         if self.began is None:
             self.until_its_own -= answers + late
             if self.until_its_own <= 0:
@@ -53,7 +58,7 @@ class _Measured:
 class Crowd:
     """The number of requests under way that a job goes by, at most `most`, which it begins with.
 
-    Judges only while as many are under way as may be: a job that waits for its own processor, or for its turns at a rate,
+    Judges only where as many were under way as might be: a job that waits for its own processor, or for its turns at a rate,
     learns nothing of the server, and keeps its number.
     """
 
@@ -74,23 +79,23 @@ class Crowd:
     def seen(self, now: float, *, answers: int, late: int, n_bytes: int, busy: int) -> None:
         """So many answers, and bytes of data, came since the last time, so many requests timed out, and so many were
         under way together."""
-        if busy < _BUSY * self.level and not late:
-            self._now = None
-            return
         if self._due is None:
             self._due = now + self._interval
         if self._now is None:
             self._now = _Measured(self.level, self.level)
-        speed = self._now.add(now, answers, late, n_bytes)
+        done = self._now
+        speed = done.add(now, answers, late, n_bytes, busy)
         if speed is None:
             return
-        crowded = self._now.late > _LATE * (self._now.answers + self._now.late)
         self._now = None
-        if crowded and self.level > 1:
+        if done.late > _LATE * (done.answers + done.late) and self.level > 1:
             self._go_to(max(1, self.level // 2))
             self._wait(now, longer=True)
-        else:
+        elif done.idle <= _MOSTLY * done.looks:
             self._judge(now, speed)
+        elif self._found:
+            self._go_to(self._steady)
+            self._wait(now, longer=True)
 
     def _judge(self, now: float, speed: float) -> None:
         """Take a measurement as the next step of a trial: before, in, after."""

@@ -51,8 +51,15 @@ def test_as_few_as_carry_what_more_would(slots, seed):
 
 
 def test_a_permit_on_its_way_from_one_process_to_another_is_no_idleness():
-    levels = run(Crowd(13), with_slots(4), 600, away=lambda now: now % 1 < 0.5)
+    levels = run(Crowd(13), with_slots(4), 600, away=lambda now: 3 * (now % 1 < 0.25))
     assert levels[-1] <= 6
+
+
+def test_a_trial_that_cannot_be_judged_ends():
+    """A level below the number of processes: its permits are on their way for much of the time."""
+    crowd = Crowd(2)
+    levels = run(crowd, with_slots(5), 600, away=lambda now: crowd.level == 1 and now % 1 < 0.75)
+    assert sum(levels) / len(levels) > 1.7
 
 
 def test_a_server_that_only_takes_its_time_gets_all_that_is_allowed():
