@@ -62,7 +62,7 @@ def four():
         yield client
 
 
-@pytest.mark.parametrize(("rate", "refused"), [(20.0, 0.01), (None, 0.05)], ids=["known", "found out"])
+@pytest.mark.parametrize(("rate", "refused"), [(20.0, 0.01), (None, 0.1)], ids=["known", "found out"])
 def test_a_servers_limit_is_used_and_kept_to(four, tmp_path, rate, refused):
     """A server of 20 requests a second; known (our default) or not: a refusal to one worker slows all of them down."""
     with serve(n_entries=250, seed=5, kind="small", private_share=0) as url:
