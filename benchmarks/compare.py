@@ -22,9 +22,10 @@ from typing import Any
 from comparison.contenders import CONTENDERS, WORKLOADS, Contender, Workload
 from comparison.context import context
 from comparison.ratios import figures, verdicts
-from comparison.report import RESULTS, context_in_words, plot, table, write
+from comparison.report import context_in_words, plot, table
 from comparison.runners import Run, rounds, run
 from comparison.served import Archive, served
+from placed import RESULTS, place
 
 from nomad_dask.pure.limits import BatchSize
 
@@ -50,7 +51,7 @@ def main() -> None:
     if options.readme:
         plot(found, RESULTS / "compare.svg")
         words = f"{context_in_words(known)}\n\n![entries a second](benchmarks/results/compare.svg)"
-        print(write("compare", f"{table(found, notes)}\n\n{words}"))
+        print(place("compare", f"{table(found, notes)}\n\n{words}"))
     if options.check:
         limited = json.loads((RESULTS / "limits.json").read_text())["workloads"]
         judged = verdicts(found, limited)

@@ -17,9 +17,9 @@ import time
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from random import Random
 
+from placed import place
 from simulated.harvest import Costs, Harvest, Outcomes
 from simulated.measured import Run, Tree, ask_for, embedded, harvested, measured, server, slowness
 from simulated.server import Installation
@@ -39,8 +39,6 @@ TREES = (
     Tree("`run`, `results`, large", "large", {"run": "*", "results": "*"}),
     Tree("`run`, `results`, `workflow2`, mixed", "mixed", {"run": "*", "results": "*", "workflow2": "*"}),
 )
-BEGIN, END = "<!-- begin harvest-20m -->", "<!-- end harvest-20m -->"
-README = Path(__file__).resolve().parents[1] / "README.md"
 HOUR, DAY = 3_600, 86_400
 HEAVY = 0.024
 """Seconds that the server needs for an entry of an upload of 100,000."""
@@ -82,7 +80,7 @@ def main() -> None:
     text = f"{table(columns, options)}\n\n{table_of_checks(checked)}"
     print(f"\n{text}\n\n{time.monotonic() - began:.0f} s in all")
     if options.readme:
-        print(write(text))
+        print(place("harvest-20m", text))
 
 
 def arguments() -> argparse.Namespace:
@@ -253,17 +251,6 @@ def lasting(outcomes: Outcomes) -> str:
 
 def on_disk(c: Column) -> float:
     return c.many.rows * c.run.disk_bytes + len(c.plan) * c.run.receipt_bytes
-
-
-def write(text: str) -> str:
-    """Put the table into README.md; what was done."""
-    readme = README.read_text()
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        return f"README.md has no lines {BEGIN} and {END}: nothing is written"
-    README.write_text(f"{before}{begin}\n{text}\n{end}{after}")
-    return "written to README.md"
 
 
 if __name__ == "__main__":

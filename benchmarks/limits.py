@@ -17,9 +17,10 @@ from compare import noted, part, tell
 from comparison.contenders import WORKLOADS, Contender, Workload
 from comparison.context import context
 from comparison.ratios import figures
-from comparison.report import RESULTS, limits_table, write
+from comparison.report import limits_table
 from comparison.runners import Run, rounds, run
 from comparison.served import served
+from placed import RESULTS, place
 
 STORED = RESULTS / "limits.json"
 LIMIT, LATENCY = 20, 0.1
@@ -58,7 +59,7 @@ def main() -> None:
     text = limits_table(stored["workloads"], {c.name: c.title for c in chosen}, notes, known)
     print(f"\n{text}\n\n{known['seconds']} s in all")
     if options.readme:
-        print(write("limits", text))
+        print(place("limits", text))
 
 
 def arguments() -> argparse.Namespace:

@@ -23,13 +23,12 @@ from types import ModuleType
 from typing import Any
 
 from comparison.context import context
-from comparison.report import RESULTS
+from placed import OWN, RESULTS, place
 from scaling import columns, entries, partitions, workers
 from scaling.slopes import BAR, Curve, Point, table
 from scaling.timing import ENOUGH, MOST, Cost
 
 AXES = {"entries": entries, "columns": columns, "partitions": partitions, "workers": workers}
-README = Path(__file__).with_name("README.md")
 STORED = RESULTS / "scale.json"
 
 
@@ -43,9 +42,10 @@ def main() -> None:
         RESULTS.mkdir(exist_ok=True)
         STORED.write_text(json.dumps(found, indent=1) + "\n")
         print(
-            write(
+            place(
                 "scale",
                 f"{table(curves_of(found))}\n\n{in_words([one['context'] for one in found.values()])}",
+                OWN,
             )
         )
 
@@ -120,17 +120,6 @@ def in_words(contexts: list[dict[str, Any]]) -> str:
         f"{known['versions']['ours']['nomad-dask']}; the least of up to {MOST} runs, of one where it takes longer than "
         f"{ENOUGH:g} s{others}."
     )
-
-
-def write(mark: str, text: str) -> str:
-    """Put a text between its two markers in benchmarks/README.md; what was done."""
-    begin, end = f"<!-- begin {mark} -->", f"<!-- end {mark} -->"
-    before, found, rest = README.read_text().partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        return f"benchmarks/README.md has no lines {begin} and {end}: nothing is written"
-    README.write_text(f"{before}{begin}\n{text}\n{end}{after}")
-    return "written to benchmarks/README.md"
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ from .options import (
     Url,
     Workers,
 )
-from .pure.errors import DatasetError, NomadDaskError, ProtocolError, UnfinishedError, UserError
+from .pure.errors import NomadDaskError, ProtocolError, UnfinishedError, UserError
 
 if TYPE_CHECKING:
     from .edges.store import Store
@@ -138,19 +138,11 @@ def resume(
     retry: Retry = 4,
     sleep_time: SleepTime = 4.0,
     timeout: Timeout = 300.0,
+    context: typer.Context = None,  # type: ignore[assignment]
 ) -> None:
     """Go on with a dataset: the query and the plan are in its manifest."""
-    manifest = _store(path).manifest()
-    if manifest is None:
-        raise DatasetError(f"{path} holds no dataset; begin one with `nomad-dask harvest`")
-    asked = _query(
-        **manifest.asked(),
-        max_requests_per_second=max_requests_per_second,
-        max_concurrency=max_concurrency,
-        retry=retry,
-        sleep_time=sleep_time,
-        timeout=timeout,
-    )
+    manifest = _store(path).stored()
+    asked = _query(**manifest.asked(), **_connection(context))
     how: dict[str, Any] = {
         "workers": workers,
         "scheduler": scheduler,
@@ -172,19 +164,13 @@ def update(
     retry: Retry = 4,
     sleep_time: SleepTime = 4.0,
     timeout: Timeout = 300.0,
+    context: typer.Context = None,  # type: ignore[assignment]
 ) -> None:
     """Get what is new or reprocessed since the harvest, or since the last update, into a dataset."""
     from .query.updating import update
 
-    where: dict[str, Any] = {"prune": prune, "workers": workers, "scheduler": scheduler}
-    how: dict[str, Any] = {
-        "max_concurrency": max_concurrency,
-        "retry": retry,
-        "sleep_time": sleep_time,
-        "timeout": timeout,
-    }
-    rate = max_requests_per_second or None
-    _shown(partial(update, path, max_requests_per_second=rate, **where, **how), path)
+    how: dict[str, Any] = {"prune": prune, "workers": workers, "scheduler": scheduler}
+    _shown(partial(update, path, **how, **_connection(context)), path)
 
 
 @app.command()
@@ -297,10 +283,19 @@ def _store(path: str) -> Store:
 def _report(store: Store) -> Report:
     from .pure.report import Report
 
-    manifest = store.manifest()
-    if manifest is None:
-        raise DatasetError(f"{store.url} holds no dataset")
+    manifest = store.stored()
     return Report.of(manifest.plan, store.receipts(manifest.id).values(), manifest.last_run)
+
+
+def _connection(context: typer.Context) -> dict[str, Any]:
+    """How a command's requests are made, of its options."""
+    names = ("max_requests_per_second", "max_concurrency", "retry", "sleep_time", "timeout")
+    return _unlimited({name: context.params[name] for name in names})
+
+
+def _unlimited(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, where 0 requests a second stand for no limit."""
+    return {k: None if k == "max_requests_per_second" and v == 0 else v for k, v in options.items()}
 
 
 def _query(**options: Any) -> ArchiveQuery:
@@ -310,10 +305,8 @@ def _query(**options: Any) -> ArchiveQuery:
     for name in ("query", "required"):
         if name in options:
             options[name] = tree_of(options[name], f"--{name}")
-    if options.get("max_requests_per_second") == 0:
-        options["max_requests_per_second"] = None
     options.setdefault("results_max", None)
-    return ArchiveQuery(**options, progress=False)
+    return ArchiveQuery(**_unlimited(options), progress=False)
 
 
 def main() -> None:

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import pandas as pd
 
 from .edges.store import Store
-from .pure.errors import DatasetError
 from .pure.frames import check_backend, to_pandas, units_of
 from .pure.layouts import ONLY
-from .pure.manifest import Manifest
 from .pure.report import Receipt
 from .pure.segments import Plan
 from .sides.partitions import Reading, read_any
@@ -58,7 +56,7 @@ def units(
     Of a dict of frames, and of a dataset of tables, such a dict for each.
     """
     if isinstance(data, str | os.PathLike):
-        manifest = _manifest_of(Store.at(data))
+        manifest = Store.at(data).stored()
         found = {key: units_of(arrow) for key, arrow in manifest.layout.arrow(manifest.schema).items()}
         return cast("dict[str, Any]", found.get(ONLY, found))
     if isinstance(data, Mapping):
@@ -76,7 +74,7 @@ def open_dataset(path: str | os.PathLike[str], *, dtype_backend: DtypeBackend = 
     """
     check_backend(dtype_backend)
     store = Store.at(path)
-    manifest = _manifest_of(store)
+    manifest = store.stored()
     full = [r for r in store.receipts(manifest.id).values() if r.rows]
     metas = Reading(job_of(manifest), dtype_backend=dtype_backend).meta()
     folders = manifest.layout.folders(manifest.schema)
@@ -94,13 +92,6 @@ def _opened(
     divisions = (*(str(r.first) for r in full), str(full[-1].last))
     how = {"store": store, "folder": folder, "dtype_backend": dtype_backend}
     return dd.from_map(_read_part, [r.segment for r in full], **how, meta=meta, divisions=divisions)
-
-
-def _manifest_of(store: Store) -> Manifest:
-    manifest = store.manifest()
-    if manifest is None:
-        raise DatasetError(f"{store.url} holds no dataset; harvest one first")
-    return manifest
 
 
 def _read_part(

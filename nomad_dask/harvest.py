@@ -17,8 +17,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .clusters import Cluster
+from .edges.server import Server
 from .edges.store import Store
-from .edges.transport import Server
 from .limiter import within_limits
 from .logins import lent_login
 from .pure.errors import ServerError, StorageError, UnfinishedError, UnreachableError

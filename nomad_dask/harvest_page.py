@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from . import __version__
 from .edges.files import absolute, write_alone
 from .edges.store import PAGE, Store
-from .pure.errors import DatasetError
+from .pure.errors import DatasetError, UserError
 from .pure.page.document import document
 from .pure.page.figures import page
 from .sides.glimpse import glimpses
@@ -21,9 +21,11 @@ def write_page(path: str | os.PathLike[str], out: str | None = None) -> str:
     """Write the page of the dataset at `path`, beside its manifest or at `out`; where it is.
 
     Reads the manifest, the receipts and a little of some parts; works on a harvest in progress. DatasetError where
-    there is no dataset, UserError or StorageError where the page cannot be written.
+    there is no dataset, UserError or StorageError where the page cannot be written, or would stand in the way of one.
     """
     store = Store.at(path)
+    if out is not None:
+        _refuse_astray(store, absolute(out))
     content = _content(store, None if out is None else absolute(out))
     if out is None:
         store.write_page(content)
@@ -43,10 +45,18 @@ def leave_page(path: str) -> str | None:
         return None
 
 
+def _refuse_astray(store: Store, out: str) -> None:
+    """A page takes the place of no other file, and lies in no folder that holds parts and receipts alone (SPEC 9)."""
+    if not out.lower().endswith((".html", ".htm")):
+        raise UserError(f"a harvest page is called something.html, not {out}: nothing is written over")
+    if out.startswith(f"{store.url}/") and "/" in out.removeprefix(f"{store.url}/"):
+        raise UserError(
+            f"{out} lies inside of the dataset, which holds its own files there; choose another place"
+        )
+
+
 def _content(store: Store, out: str | None) -> bytes:
-    manifest = store.manifest()
-    if manifest is None:
-        raise DatasetError(f"{store.url} holds no dataset")
+    manifest = store.stored()
     receipts = store.receipts(manifest.id)
     found = page(
         manifest,

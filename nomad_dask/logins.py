@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .edges.auth import Credentials, Login, credentials_of, forget, remember
-from .edges.transport import Server
+from .edges.server import Server
 
 if TYPE_CHECKING:
     from distributed import Client, WorkerPlugin

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 from .clusters import Cluster
 from .edges.loop import run as wait_for
 from .edges.pages import server_time
+from .edges.server import Server
 from .edges.store import Store
-from .edges.transport import Client, Server
+from .edges.transport import Client
 from .harvest import Progress, carry_out
 from .pure.errors import DatasetError, RefusedError
 from .pure.history import TIMES, Run, known_until, last_finished, looking_back, moved_since

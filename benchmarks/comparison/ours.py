@@ -15,7 +15,8 @@ from measuring import Clock, Job, Order, main
 from nomad_dask import ArchiveQuery
 from nomad_dask.clusters import Cluster
 from nomad_dask.edges.loop import run
-from nomad_dask.edges.transport import Client, Server
+from nomad_dask.edges.server import Server
+from nomad_dask.edges.transport import Client
 from nomad_dask.pure import layouts
 from nomad_dask.pure.limits import Limits
 from nomad_dask.pure.manifest import Question, required_of

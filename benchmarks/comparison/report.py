@@ -1,13 +1,10 @@
-"""How results are shown: a table and a plot, and where they go in README.md."""
+"""How results are shown: tables and a plot."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from comparison.contenders import CONTENDERS, WORKLOADS, Workload
-
-ROOT = Path(__file__).resolve().parents[2]
-README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results"
 
 Found = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Figures by workload and contender."""
@@ -99,17 +96,6 @@ def plot(found: Found, path: Path) -> None:
 def _colour(name: str) -> str:
     title = CONTENDERS[name].title
     return next(colour for family, colour in _FAMILIES.items() if title.startswith(family))
-
-
-def write(mark: str, text: str) -> str:
-    """Put a text between its two markers in README.md; what was done."""
-    begin, end = f"<!-- begin {mark} -->", f"<!-- end {mark} -->"
-    before, found, rest = README.read_text().partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        return f"README.md has no lines {begin} and {end}: nothing is written"
-    README.write_text(f"{before}{begin}\n{text}\n{end}{after}")
-    return "written to README.md"
 
 
 def context_in_words(context: Mapping[str, Any]) -> str:

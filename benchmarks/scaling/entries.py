@@ -10,7 +10,8 @@ from itertools import cycle
 from comparison.served import served
 
 from nomad_dask.edges.loop import run
-from nomad_dask.edges.transport import Client, Server
+from nomad_dask.edges.server import Server
+from nomad_dask.edges.transport import Client
 from nomad_dask.pure.layouts import ONLY, WIDE
 from nomad_dask.pure.limits import Limits
 from nomad_dask.pure.manifest import Question, required_of

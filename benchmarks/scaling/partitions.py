@@ -13,8 +13,9 @@ from comparison.served import served
 
 from nomad_dask import ArchiveQuery, open_dataset
 from nomad_dask.edges.loop import run
+from nomad_dask.edges.server import Server
 from nomad_dask.edges.store import Store
-from nomad_dask.edges.transport import Client, Server
+from nomad_dask.edges.transport import Client
 from nomad_dask.frame import lazy_frames
 from nomad_dask.pure.layouts import WIDE, empty
 from nomad_dask.pure.limits import Limits

@@ -93,7 +93,7 @@ async def documents(
     while True:
         sizes.append(size.size)
         try:
-            found = await page(client, question, rest, size.size, include, entries=size.size)
+            found = await page(client, question, rest, size.size, include, entries=size.size, data=True)
         except ServerError as error:
             await alive(client, error)
             if size.size == 1:

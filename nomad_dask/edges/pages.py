@@ -56,16 +56,17 @@ async def page(
     include: Sequence[str] | None = NAMES,
     *,
     entries: int = 1,
+    data: bool = False,
 ) -> Page:
     """The first `size` entries of a segment in id order; `include` None: whole documents.
 
-    A page that breaks the rules is asked for once more; twice is a ProtocolError. `entries` as in `Client.post`.
+    A page that breaks the rules is asked for once more; twice is a ProtocolError. `entries` and `data` as in `Client.post`.
     """
     size = min(size, LARGEST_PAGE)
     body = _body(question, segment, size, include)
     wrong = ""
     for _ in range(2):
-        answer = await client.post(LISTING, body, is_listing, entries=entries, data=include is not NAMES)
+        answer = await client.post(LISTING, body, is_listing, entries=entries, data=data)
         rows = sorted(answer.data["data"], key=lambda row: row["entry_id"])
         pagination = answer.data["pagination"]
         found = Page(rows, int(pagination["total"]), answer.n_bytes, answer.seconds)

@@ -125,6 +125,13 @@ class Store:
                 f"{self.url}/manifest.json is damaged ({error!r}); choose another folder"
             ) from error
 
+    def stored(self) -> Manifest:
+        """The manifest of a dataset that must be there. DatasetError where there is none."""
+        manifest = self.manifest()
+        if manifest is None:
+            raise DatasetError(f"{self.url} holds no dataset; harvest one first")
+        return manifest
+
     def _refuse_strangers(self) -> None:
         if strangers := sorted(self._files.names() - _OURS):
             raise DatasetError(

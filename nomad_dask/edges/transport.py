@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,14 +18,12 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
-from ..pure.errors import RefusedError, ServerError, UnreachableError, UserError
-from ..pure.limits import Limits
+from ..pure.errors import RefusedError, ServerError, UnreachableError
 from ..pure.retry import (
     Broken,
     GiveUp,
     Halve,
     Outcome,
-    Policy,
     Refused,
     Status,
     Wait,
@@ -37,41 +34,11 @@ from ..pure.retry import (
 )
 from ..pure.rows import Rows, undecoded
 from ..pure.words import decoded, server_words
-from .auth import Login, Tokens, check_safe, secrets_of
+from .auth import Tokens, secrets_of
 from .gate import Gate, Key
 from .loop import process
 from .quiet import collector_paused
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Which server, and how to treat it. A value: it pickles, and holds no session."""
-
-    url: str
-    limits: Limits = Limits()
-    policy: Policy = Policy()
-    login: Login | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.url, str):
-            raise UserError(f"url must be a text, not {type(self.url).__name__}")
-        if "@" in self.url:
-            raise UserError("the url may hold no login; give username and password, or a token, apart")
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError(f"no url of a server: {self.url!r}; expected one like https://host/prefix/api/v1")
-        if parts.query:
-            raise UserError(f"the url may hold no query: {self.url!r}")
-        if self.login is not None:
-            check_safe(self.url)
-        object.__setattr__(self, "url", _base(self.url.rstrip("/")))
-
-
-def _base(url: str) -> str:
-    """The api's base: `/api/v1` is added where a host, or a path before it, is all that was given."""
-    if re.search(r"/api/v\d+$", url):
-        return url
-    return f"{url.removesuffix('/api')}/api/v1"
+from .server import Server
 
 
 @dataclass(frozen=True, slots=True)

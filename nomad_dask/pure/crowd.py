@@ -69,8 +69,9 @@ class Crowd:
     _downwards: bool = field(init=False, default=True)
     _steady: int = field(init=False)
     """The level outside of trials."""
-    _found: list[float] = field(init=False, default_factory=list)
-    """Bytes a second of the trial so far: before, and in it."""
+    _before: float | None = field(init=False, default=None)
+    _within: float | None = field(init=False, default=None)
+    """Bytes a second before the trial that is under way, and in it."""
     _now: _Measured | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -93,34 +94,32 @@ class Crowd:
             self._wait(now, longer=True)
         elif done.idle <= _MOSTLY * done.looks:
             self._judge(now, speed)
-        elif self._found:
+        elif self._before is not None:
             self._go_to(self._steady)
             self._wait(now, longer=True)
 
     def _judge(self, now: float, speed: float) -> None:
         """Take a measurement as the next step of a trial: before, in, after."""
         assert self._due is not None
-        if not self._found:
+        if self._before is None:
             if now >= self._due:
-                self._found = [speed]
-                self.level = self._other()
-                if self.level == self._steady:
-                    self._go_to(self._steady)
-                    self._wait(now, longer=True)
-            return
-        if len(self._found) == 1:
-            self._found.append(speed)
-            self.level = self._steady
-            return
-        before, tried = self._found
-        ratio = tried / max((before + speed) / 2, 1e-9)
-        if ratio >= (_AS_GOOD if self._downwards else _BETTER):
-            self._go_to(self._other())
-            self._wait(now, longer=False)
+                self._begin(now, speed)
+        elif self._within is None:
+            self._within, self.level = speed, self._steady
         else:
-            self._go_to(self._steady)
-            self._downwards = not self._downwards
+            ratio = self._within / max((self._before + speed) / 2, 1e-9)
+            better = ratio >= (_AS_GOOD if self._downwards else _BETTER)
+            self._go_to(self._other() if better else self._steady)
+            self._downwards ^= not better
+            self._wait(now, longer=not better)
+
+    def _begin(self, now: float, speed: float) -> None:
+        """Begin a trial, if there is anything to try."""
+        other = self._other()
+        if other == self._steady:
             self._wait(now, longer=True)
+        else:
+            self._before, self.level = speed, other
 
     def _other(self) -> int:
         """The level to try beside the steady one; where there is none on this side, one on the other."""
@@ -134,7 +133,7 @@ class Crowd:
 
     def _go_to(self, level: int) -> None:
         self.level = self._steady = level
-        self._found = []
+        self._before = self._within = None
 
     def _wait(self, now: float, *, longer: bool) -> None:
         self._interval = min(2 * self._interval, _LONGEST) if longer else _LEAST_SECONDS

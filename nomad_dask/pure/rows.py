@@ -45,8 +45,9 @@ class Rows:
             yield rows, until - begin
 
     def _decoded(self, begin: int, until: int) -> list[Any]:
-        text = self.body[begin:until]
-        rows: list[Any] = decoded(b"[%b]" % text.removesuffix(b","))
+        comma = until != self.bounds[-1]
+        text = memoryview(self.body)[begin : until - comma]
+        rows: list[Any] = decoded(b"".join((b"[", text, b"]")))
         return rows
 
 

@@ -12,7 +12,8 @@ import orjson
 from ..edges.auth import login_of
 from ..edges.loop import arun, run
 from ..edges.pages import LARGEST_PAGE
-from ..edges.transport import Client, Server
+from ..edges.server import Server
+from ..edges.transport import Client
 from ..pure import arguments
 from ..pure.errors import UserError
 from ..pure.layouts import WIDE

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from ..edges.loop import run
+from ..edges.server import Server
 from ..edges.store import Store
-from ..edges.transport import Client, Server
+from ..edges.transport import Client
 from ..pure import layouts
 from ..pure.errors import UserError
 from ..pure.flatten import OnNew

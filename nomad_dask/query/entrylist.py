@@ -10,7 +10,8 @@ from typing import Any, SupportsIndex
 
 from ..edges.archives import archives
 from ..edges.pages import list_page
-from ..edges.transport import Client, Server
+from ..edges.server import Server
+from ..edges.transport import Client
 from ..pure.errors import EntriesFailedError, UserError
 from ..pure.limits import BatchSize
 from ..pure.manifest import Question

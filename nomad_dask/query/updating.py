@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..edges.store import Store
-from ..pure.errors import DatasetError, UserError
+from ..pure.errors import UserError
 from ..pure.report import Report
 from .archive_query import ArchiveQuery
 
@@ -59,9 +59,7 @@ def update(
         raise UserError(
             f"{store.url} lies in this process's memory, and the workers are others; give a folder"
         )
-    manifest = store.manifest()
-    if manifest is None:
-        raise DatasetError(f"{store.url} holds no dataset; harvest one first")
+    manifest = store.stored()
     cluster = Cluster(workers, scheduler)
     cluster.check()
     server = ArchiveQuery(**manifest.asked(), **connection)._server

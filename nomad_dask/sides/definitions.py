@@ -8,7 +8,8 @@ import warnings
 from dataclasses import dataclass, replace
 
 from ..edges.loop import process, run
-from ..edges.transport import Client, Server
+from ..edges.server import Server
+from ..edges.transport import Client
 from ..pure.errors import NomadDaskError, RefusedError
 from ..pure.retry import Policy
 from ..pure.sections import Definitions

@@ -8,12 +8,11 @@ and one that runs again replaces the same rows.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..edges.loop import run
 from ..edges.pages import LARGEST_PAGE, NAMES, listing, page
@@ -21,17 +20,17 @@ from ..edges.transport import Client
 from ..pure.history import TIMES, Run, is_news, is_recent, known_until, looking_back, moved_since, stamp
 from ..pure.manifest import Manifest, Question
 from ..pure.report import Receipt, Ref, span
-from ..pure.schema import ENTRY_ID, MORE
+from ..pure.schema import MORE
 from ..pure.segments import Segment
 from .worker import (
     Job,
     Tables,
     Task,
     ids_in,
-    in_order,
     job_of,
     read_entries,
     read_segment,
+    renewed,
     stored_manifest,
     write_tables,
 )
@@ -155,12 +154,6 @@ def _parts(task: Update, job: Job, columns: Sequence[str] | None = None) -> Tabl
     """The segment's tables as they are stored; with `columns` only those, and the ids."""
     folders = job.layout.folders(job.schema)
     return {key: task.store.read_part(task.number, folder, columns) for key, folder in folders.items()}
-
-
-def renewed(part: pa.Table, late: pa.Table, dropped: Collection[str]) -> pa.Table:
-    """A part without the rows of some entries, and with those that came late; sorted."""
-    kept = part.filter(pc.invert(pc.is_in(part[ENTRY_ID], pa.array(sorted(dropped), pa.string()))))
-    return in_order(pa.concat_tables([kept, late]))
 
 
 async def _news(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,8 +17,9 @@ from ..edges.archives import archives, documents
 from ..edges.deliveries import Archived, Delivery
 from ..edges.loop import iterate
 from ..edges.pages import listing
+from ..edges.server import Server
 from ..edges.store import Store
-from ..edges.transport import Client, Server
+from ..edges.transport import Client
 from ..pure.errors import DatasetError
 from ..pure.flatten import OnNew
 from ..pure.layouts import ONLY, WIDE, AnySchema, Builder, Layout
@@ -151,6 +152,12 @@ def in_order(table: pa.Table) -> pa.Table:
     return table.take(pa.array(sorted(range(len(ids)), key=ids.__getitem__)))
 
 
+def renewed(part: pa.Table, late: pa.Table, dropped: Collection[str]) -> pa.Table:
+    """A part without the rows of some entries, and with those that came late; sorted."""
+    kept = part.filter(pc.invert(pc.is_in(part[ENTRY_ID], pa.array(sorted(dropped), pa.string()))))
+    return in_order(pa.concat_tables([kept, late]))
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One segment of a dataset, to be written by whoever holds this: small, and without a secret."""
@@ -206,13 +213,13 @@ def _retried(task: Task, job: Job, segment: Segment) -> tuple[Tables, Receipt]:
     before = task.store.receipts(task.manifest, [task.number])[task.number]
     again = [Ref(f.entry_id, f.upload_id) for f in before.failures]
     late, receipt = read_entries(job, again, segment, task.number)
-    tried = pa.array([ref.entry_id for ref in again], pa.string())
-    tables = {}
-    for key, folder in job.layout.folders(job.schema).items():
-        # A run that was killed after its part and before its receipt has left rows of these entries in the part.
-        part = task.store.read_part(task.number, folder)
-        kept = part.filter(pc.invert(pc.is_in(part[ENTRY_ID], tried)))
-        tables[key] = in_order(pa.concat_tables([kept, late[key]]))
+    # A run that was killed after its part and before its receipt has left rows of these entries in the part.
+    tried = {ref.entry_id for ref in again}
+    folders = job.layout.folders(job.schema)
+    tables = {
+        key: renewed(task.store.read_part(task.number, folder), late[key], tried)
+        for key, folder in folders.items()
+    }
     return tables, before.joined(receipt)
 
 

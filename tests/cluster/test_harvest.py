@@ -232,7 +232,8 @@ def test_any_fsspec_url_will_do(served, cluster):
     from dataclasses import replace
 
     from nomad_dask.edges.loop import run
-    from nomad_dask.edges.transport import Client, Server
+    from nomad_dask.edges.server import Server
+    from nomad_dask.edges.transport import Client
     from nomad_dask.pure.limits import Limits
     from nomad_dask.sides.planner import make_manifest
     from nomad_dask.sides.worker import Task, write_segment

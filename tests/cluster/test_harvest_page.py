@@ -184,3 +184,20 @@ def test_a_part_that_is_gone_is_passed_over(harvested, call):
     assert harvest_page.glimpses(store, manifest, receipts).glimpses[""].parts == 5
     call("report", out, check=0)
     assert "5 of 6 segments done" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("manifest.json", "called something.html"),
+        ("data/part-00000.parquet", "called something.html"),
+        ("data/mine.html", "inside of the dataset"),
+        ("segments/../data/mine.html", "inside of the dataset"),
+    ],
+)
+def test_a_page_never_takes_the_place_of_the_datasets_own_files(harvested, call, place, words):
+    _, out = harvested()
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert words in call("report", out, "-o", f"{out}/{place}", check=2).stderr
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    call("report", out, "-o", f"{out}/mine.html", check=0)

@@ -3,7 +3,8 @@
 import pytest
 
 from nomad_dask.edges.loop import run
-from nomad_dask.edges.transport import Client, Server
+from nomad_dask.edges.server import Server
+from nomad_dask.edges.transport import Client
 from nomad_dask.pure.limits import Limits
 from nomad_dask.pure.manifest import Question
 from nomad_dask.pure.required import parse

@@ -10,7 +10,7 @@ import pytest
 
 from nomad_dask.edges import transport
 from nomad_dask.edges.loop import run
-from nomad_dask.edges.transport import Server
+from nomad_dask.edges.server import Server
 from nomad_dask.pure.errors import RefusedError, ServerError, UnreachableError, UserError
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults, Reset, Rule, Stall, Status, Truncate

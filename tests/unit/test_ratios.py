@@ -1,23 +1,14 @@
 """What the comparison makes of its runs (`benchmarks/comparison/ratios.py`): medians, ratios, and which promises hold."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "comparison" / "ratios.py"
+from benchmark import module
 
 
 @pytest.fixture(scope="module")
 def ratios() -> Any:
-    spec = importlib.util.spec_from_file_location("benchmarks_ratios", FILE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
+    return module("comparison/ratios.py")
 
 
 def ran(entries: int, seconds: float, peak: float = 1e8) -> dict[str, Any]:

@@ -1,25 +1,17 @@
 """What the benchmark of growing work makes of its points (`benchmarks/scaling/slopes.py`): slopes on log axes, the bar."""
 
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmark import module
 
-FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "scaling" / "slopes.py"
 SIZES = (1, 10, 100, 1_000, 10_000)
 
 
 @pytest.fixture(scope="module")
 def slopes() -> Any:
-    spec = importlib.util.spec_from_file_location("benchmarks_slopes", FILE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
+    return module("scaling/slopes.py")
 
 
 def curve(slopes: Any, cpu: Callable[[int], float], wall: Callable[[int], float] = float) -> Any:
