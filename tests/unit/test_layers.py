@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2] / "nomad_dask"
 LAYERS = ["pure", "edges", "sides", "dask", "query", "people"]
 DASK = {"clusters", "expression", "frame", "harvest", "limiter", "logins", "updates"}
-PEOPLE = {"__init__", "__main__", "cli", "console", "demonstration", "harvest_page", "jobs", "options"}
+PEOPLE = {"__init__", "__main__", "cli", "console", "demonstration", "harvest_page"}
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from .pure.errors import UserError
-from .pure.paths import near
+from ..pure.errors import UserError
+from ..pure.paths import near
 
 
 def tree_of(given: Any, name: str) -> Any:

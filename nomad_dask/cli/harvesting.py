@@ -1,0 +1,158 @@
+"""Owns the commands that write datasets: `harvest`, `resume`, `update`; how they end, and with which exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..pure.errors import NomadDaskError, ProtocolError, UnfinishedError, UserError
+from .exits import INTERRUPTED, exit_code
+from .jobs import options_of
+from .options import (
+    After,
+    BatchSizeOption,
+    Concurrency,
+    LayoutOption,
+    Npartitions,
+    Owner,
+    PartitionSize,
+    Query,
+    Rate,
+    RequiredTree,
+    ResultsMax,
+    Retry,
+    RetryFailures,
+    Scheduler,
+    SleepTime,
+    SourceOption,
+    Timeout,
+    Url,
+    Workers,
+)
+from .queries import connection_of, query_of
+
+if TYPE_CHECKING:
+    from ..pure.report import Report
+
+
+def harvest(
+    job: Annotated[
+        Path | None, typer.Argument(help="A .toml or .json file with these options as keys.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="Folder or fsspec url of the dataset.")] = None,
+    query: Query = "{}",
+    required: RequiredTree = "*",
+    source: SourceOption = "archives",
+    layout: LayoutOption = "wide",
+    url: Url = None,
+    owner: Owner = "visible",
+    after: After = "",
+    results_max: ResultsMax = None,
+    partition_size: PartitionSize = None,
+    npartitions: Npartitions = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    retry_failures: RetryFailures = False,
+    max_requests_per_second: Rate = 20.0,
+    max_concurrency: Concurrency = 10,
+    batch_size: BatchSizeOption = None,
+    retry: Retry = 4,
+    sleep_time: SleepTime = 4.0,
+    timeout: Timeout = 300.0,
+    context: typer.Context = None,  # type: ignore[assignment]
+) -> None:
+    """Harvest a query into a Parquet dataset. The same command again goes on where it was stopped."""
+    options = {k: v for k, v in context.params.items() if k not in ("job", "json")}
+    if job is not None:
+        sources = {k: context.get_parameter_source(k) for k in options}
+        given = {k for k, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+        options |= {k: v for k, v in options_of(job, options).items() if k not in given}
+    if not options["out"]:
+        raise UserError("harvest needs --out: the folder or url of the dataset")
+    named = ("out", "layout", "partition_size", "npartitions", "workers", "scheduler", "retry_failures")
+    runs = {k: options.pop(k) for k in named}
+    out = runs.pop("out")
+    _shown(partial(query_of(**options).to_parquet, out, **runs), out)
+
+
+def resume(
+    path: Annotated[str, typer.Argument(help="Folder or url of the dataset.")],
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    retry_failures: RetryFailures = False,
+    max_requests_per_second: Rate = 20.0,
+    max_concurrency: Concurrency = 10,
+    retry: Retry = 4,
+    sleep_time: SleepTime = 4.0,
+    timeout: Timeout = 300.0,
+    context: typer.Context = None,  # type: ignore[assignment]
+) -> None:
+    """Go on with a dataset: the query and the plan are in its manifest."""
+    from ..edges.store import Store
+
+    manifest = Store.at(path).stored()
+    asked = query_of(**manifest.asked(), **connection_of(context))
+    how: dict[str, Any] = {
+        "workers": workers,
+        "scheduler": scheduler,
+        "retry_failures": retry_failures,
+        "layout": manifest.layout.name,
+        "resolve_references": manifest.question.resolve_references,
+    }
+    _shown(partial(asked.to_parquet, path, **how), path)
+
+
+def update(
+    path: Annotated[str, typer.Argument(help="Folder or url of the dataset.")],
+    prune: Annotated[bool, typer.Option("--prune", help="Also drop what the server lists no more.")] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    max_requests_per_second: Rate = 20.0,
+    max_concurrency: Concurrency = 10,
+    retry: Retry = 4,
+    sleep_time: SleepTime = 4.0,
+    timeout: Timeout = 300.0,
+    context: typer.Context = None,  # type: ignore[assignment]
+) -> None:
+    """Get what is new or reprocessed since the harvest, or since the last update, into a dataset."""
+    from ..query.updating import update
+
+    how: dict[str, Any] = {"prune": prune, "workers": workers, "scheduler": scheduler}
+    _shown(partial(update, path, **how, **connection_of(context)), path)
+
+
+def _shown(work: Callable[..., Report], out: str) -> None:
+    """Run a harvest or an update, with its progress and its closing words; its exit code."""
+    from ..console import closing, shown
+    from ..harvest_page import leave_page
+
+    try:
+        with shown() as show:
+            report = work(progress=show)
+    except KeyboardInterrupt:
+        kept = "finished segments are kept" if _began(out) else "nothing was begun"
+        print(f"interrupted; {kept}: run the same command again to go on", file=sys.stderr)
+        with suppress(KeyboardInterrupt):
+            leave_page(out)
+        raise typer.Exit(INTERRUPTED) from None
+    except (UnfinishedError, ProtocolError):
+        leave_page(out)
+        raise
+    print(closing(report, out))
+    if page := leave_page(out):
+        print(f"how it went: {page}")
+    raise typer.Exit(exit_code(report))
+
+
+def _began(out: str) -> bool:
+    from ..edges.store import Store
+
+    with suppress(NomadDaskError, OSError):
+        return Store.at(out).manifest() is not None
+    return False
