@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .pure.amounts import duration
 from .pure.history import Run
+from .pure.progress import Progress
 from .pure.report import Report
 
 _EVERY = 2.0
@@ -24,51 +24,38 @@ def shown(*, terminal: bool | None = None) -> Iterator[Callable[[Report], None]]
 
         def shower(report: Report) -> None:
             before[:] = before or [report]
-            show(report, before[0])
+            show(Progress.of_reports(report, before[0]))
 
         yield shower
 
 
 @contextmanager
-def _lines() -> Iterator[Callable[[Report, Report], None]]:
+def _lines() -> Iterator[Callable[[Progress], None]]:
     last = float("-inf")
 
-    def show(report: Report, before: Report) -> None:
+    def show(progress: Progress) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last >= _EVERY or report.done == report.segments:
+        if now - last >= _EVERY or progress.share == 1:
             last = now
-            print(line(report, before), file=sys.stderr, flush=True)
+            print(progress.line(), file=sys.stderr, flush=True)
 
     yield show
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[Report, Report], None]]:
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    from rich import progress as bars
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
 
-    with Progress(BarColumn(30), TextColumn("{task.description}"), console=Console(stderr=True)) as progress:
-        task = progress.add_task("planning", total=None)
+    columns = bars.BarColumn(30), bars.TextColumn("{task.description}")
+    with bars.Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("planning", total=None)
 
-        def show(report: Report, before: Report) -> None:
-            total = max(report.total, report.entries)
-            progress.update(task, total=total, completed=report.entries, description=line(report, before))
+        def show(progress: Progress) -> None:
+            bar.update(task, total=1.0, completed=progress.share or 0.0, description=progress.line())
 
         yield show
-
-
-def line(report: Report, before: Report) -> str:
-    """One line of progress: entries, MB, requests/s, failures, and the time left at this run's pace."""
-    total = max(report.total, report.entries)
-    parts = [f"{report.entries} of {total} entries", f"{report.n_bytes / 1e6:.1f} MB"]
-    if report.seconds:
-        parts.append(f"{(report.requests - before.requests) / report.seconds:.1f} requests/s")
-    parts.append(f"{report.failed} failed")
-    pace = (report.entries - before.entries) / report.seconds if report.seconds else 0
-    if pace and total > report.entries:
-        parts.append(f"{duration((total - report.entries) / pace)} left")
-    return ", ".join(parts)
 
 
 def last_update(run: Run) -> str:

@@ -46,7 +46,8 @@ def test_harvest_status_resume(url, command, call, on_cluster, tmp_path):
     out = tmp_path / "h"
     done = command("harvest", "--url", url, "--required", REQUIRED, "--out", out, "--workers", 1, check=0)
     assert done.stdout.startswith("200 entries in") and "0 failed" in done.stdout
-    assert re.search(r"200 of 200 entries, [\d.]+ MB, [\d.]+ requests/s, 0 failed", done.stderr)
+    rates = r"[\d.,]+ entries/s, [\d.]+ [kM]B/s, [\d.]+ requests/s"
+    assert re.search(rf"200 of 200 entries, [\d.]+ [kM]B, {rates}, 0 failed", done.stderr)
     assert command("status", out, check=0).stdout.startswith("200 entries in")
     assert call("resume", out, check=0).stdout.startswith("200 entries in")
     (out / "segments" / "00000.json").unlink()
