@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from ..pure.errors import UserError
-from ..pure.paths import near
+from ..pure.near import hint, near
 
 
 def tree_of(given: Any, name: str) -> Any:
@@ -52,8 +52,8 @@ def options_of(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
     options = {key.replace("-", "_"): value for key, value in options.items()}
     for key, value in options.items():
         if key not in known:
-            hint = ", ".join(near(key, sorted(known))) or ", ".join(sorted(known))
-            raise UserError(f"{path}: unknown option {key!r}; did you mean {hint}?")
+            said = hint(near(key, known), f"there are {', '.join(sorted(known))}")
+            raise UserError(f"{path}: unknown option {key!r}{said}")
         kind, words = next((k, w) for names, k, w in _KINDS if names is None or key in names)
         if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind):
             raise UserError(f"{path}: {key} must be {words}, not {value!r}")

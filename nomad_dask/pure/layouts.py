@@ -22,6 +22,7 @@ from nomad_dask.pure.described import described, idle
 from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.flatten import OnNew, Wide
 from nomad_dask.pure.kinds import kinds_of
+from nomad_dask.pure.near import hint, near
 from nomad_dask.pure.nested import Nested, NestedSchema, infer_nested
 from nomad_dask.pure.required import Required
 from nomad_dask.pure.schema import ENTRY_ID, GivenTypes, Schema, schema_of
@@ -239,7 +240,7 @@ class _Tables:
 
 def _refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
     for name in given:
-        meant = paths.near(name, known) or tuple(known)[:3]
+        meant = near(name, known) or tuple(known)[:3]
         raise UserError(f"schema: {name!r} is in no table; there are {', '.join(map(repr, meant))}")
 
 
@@ -253,9 +254,8 @@ def layout(name: str) -> Layout:
     """The layout of that name. Raises UserError, naming the choices, for any other."""
     found = LAYOUTS.get(name) if isinstance(name, str) else None
     if found is None:
-        meant = paths.near(str(name), LAYOUTS)
-        hint = f"; did you mean {meant[0]!r}?" if meant else ""
-        raise UserError(f"layout is one of {', '.join(LAYOUTS)}, not {name!r}{hint}")
+        meant = near(str(name), LAYOUTS, most=1)
+        raise UserError(f"layout is one of {', '.join(LAYOUTS)}, not {name!r}{hint(meant)}")
     return found
 
 

@@ -10,7 +10,6 @@ Keys join with dots. A dot inside a key is written `\\.`, a backslash `\\\\`, so
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterable
@@ -51,11 +50,6 @@ def split(name: str) -> tuple[str, ...]:
 def below(name: str, prefix: str) -> bool:
     """True where `name` is `prefix` or lies below it: matches end at a dot or the end (SPEC 6)."""
     return name == prefix or name.startswith(prefix + ".")
-
-
-def near(name: str, candidates: Iterable[str], *, most: int = 3) -> tuple[str, ...]:
-    """Up to `most` of the candidates that a mistyped `name` may have meant, the nearest first."""
-    return tuple(difflib.get_close_matches(name, sorted(set(candidates)), n=most, cutoff=0.6))
 
 
 def folder(name: str) -> str:

@@ -23,6 +23,7 @@ from typing import Any, TypeAlias
 from nomad_dask.pure import paths
 from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.layouts import AnySchema, TablesSchema
+from nomad_dask.pure.near import hint, near
 from nomad_dask.pure.nested import NestedSchema
 from nomad_dask.pure.required import IN_PLACE, Required, parse
 from nomad_dask.pure.schema import MORE, RESERVED, Schema
@@ -64,10 +65,7 @@ def narrow(
     known = _known(schema)
     for name in asked:
         if name not in known and name not in RESERVED:
-            meant = paths.near(name, known)
-            raise UserError(
-                f"no column {name!r}" + (f"; did you mean {' or '.join(map(repr, meant))}?" if meant else "")
-            )
+            raise UserError(f"no column {name!r}{hint(near(name, known))}")
     if MORE in asked and MORE not in known:
         return required
     names = [known[name] for name in asked if name in known]

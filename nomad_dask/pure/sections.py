@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from nomad_dask.pure import paths, types
+from nomad_dask.pure.near import near
 
 ROOT = ""
 """The name under which `Definitions.section` knows the archive itself."""
@@ -160,7 +161,7 @@ class Definitions:
         for length in range(len(keys)):
             if not self._reach(keys[: length + 1]):
                 known = [name for section in self._within(keys[:length]) for name in section.names]
-                return tuple(paths.join([*keys[:length], name]) for name in paths.near(keys[length], known))
+                return tuple(paths.join([*keys[:length], name]) for name in near(keys[length], known))
         return ()
 
     def _raw(self, name: str) -> Json | None:

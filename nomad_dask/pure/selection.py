@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from nomad_dask.pure import paths
 from nomad_dask.pure.errors import UserError
-
-_NUMBERS = re.compile(r"\.\d+(?=\.|$)")
+from nomad_dask.pure.near import hint, near_paths
 
 
 def keys_of(keys_to_filter: Any) -> tuple[str, ...]:
@@ -42,49 +40,13 @@ def refuse_idle(keys: Iterable[str], names: Collection[str]) -> None:
     """Raise UserError for the first key that matches no name, with near misses."""
     for key in keys:
         if not any(paths.below(name, key) for name in names):
-            raise UserError(f"keys_to_filter: nothing lies at or below {key!r}; {_hint(key, names)}")
+            raise UserError(f"keys_to_filter: nothing lies at or below {key!r}{_hint(key, names)}")
 
 
 def _hint(key: str, names: Collection[str]) -> str:
-    meant = near_misses(key, names)
-    if meant:
-        return f"did you mean {' or '.join(map(repr, meant))}?"
     tops = sorted({paths.join(paths.split(name)[:1]) for name in names})
-    return f"there {'is' if len(tops) == 1 else 'are'} {', '.join(map(repr, tops[:8]))}{', ...' * (len(tops) > 8)}"
-
-
-def near_misses(key: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Up to three paths that exist and that `key` may have meant: first those that end like it, then those spelled alike.
-
-    Of paths that differ in numbers only, the first stands for all.
-    """
-    depth = len(paths.split(key))
-    ends: dict[str, str] = {}
-    alike: dict[str, str] = {}
-    tail = "." + key
-    for name in names:
-        if name.endswith(tail) or tail + "." in name:
-            ends.setdefault(_unnumbered(name), name[: name.index(tail) + len(tail)])
-        if len(alike) < _ENOUGH:
-            for stem in _stems(name, depth):
-                alike.setdefault(_unnumbered(stem), stem)
-    found = dict.fromkeys([*ends.values(), *paths.near(key, alike.values())])
-    return tuple(found)[:3]
-
-
-_ENOUGH = 5_000
-"""Paths compared letter by letter; past these a mistake's message would be long in coming."""
-
-
-def _stems(name: str, depth: int) -> Iterable[str]:
-    """The paths above (and at) a name that are about as deep as the key: numbers may have been left out of it."""
-    keys = paths.split(name)
-    numbers = sum(key.isdecimal() for key in keys)
-    return (paths.join(keys[:n]) for n in range(max(1, depth - 1), min(len(keys), depth + 1 + numbers) + 1))
-
-
-def _unnumbered(name: str) -> str:
-    return _NUMBERS.sub("", name)
+    there = f"there {'is' if len(tops) == 1 else 'are'} {', '.join(map(repr, tops[:8]))}{', ...' * (len(tops) > 8)}"
+    return hint(near_paths(key, names), there)
 
 
 def distinct(short: Sequence[str], whole: Sequence[str], *, taken: Collection[str] = ()) -> list[str]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeAlias
 
-from ..pure import paths
 from ..pure.errors import UserError
+from ..pure.near import hint, near
 from ..pure.required import REF_ARCHIVES
 from ..pure.sections import ROOT, Definitions, Quantity, SectionDefinition
 from .following import Home, Place, followed, is_walkable, kind_of, measured, stands_for_a_reference
@@ -113,10 +113,10 @@ class _View:
         if member is not None:
             return None
         known = [*self._json, *(definition.names if definition else ())]
-        near = " or ".join(map(repr, paths.near(name, known)))
         where = f"{self._path} of entry" if self._path else "entry"
-        hint = f"; did you mean {near}?" if near else ""
-        raise AttributeError(f"{where} {self._home.entry_id} has no {name!r}, and no schema knows it{hint}")
+        raise AttributeError(
+            f"{where} {self._home.entry_id} has no {name!r}, and no schema knows it{hint(near(name, known))}"
+        )
 
     def _shown(self) -> str:
         names = list(self._json)

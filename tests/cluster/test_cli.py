@@ -180,7 +180,8 @@ def test_a_folder_with_another_query_is_exit_code_2(url, on_cluster, tmp_path):
 def test_an_unknown_key_in_a_job_file_is_named_with_the_near_one(call, tmp_path):
     (tmp_path / "job.toml").write_text('qurey = "{}"\n')
     assert (
-        "unknown option 'qurey'; did you mean query" in call("harvest", tmp_path / "job.toml", check=2).stderr
+        "unknown option 'qurey'; did you mean 'query'"
+        in call("harvest", tmp_path / "job.toml", check=2).stderr
     )
 
 

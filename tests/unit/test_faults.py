@@ -225,11 +225,11 @@ def test_settings_in_words():
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("statu=503", "unknown fault 'statu' (did you mean status?)"),
+        ("statu=503", "unknown fault 'statu'; did you mean 'status'?"),
         ("latency=0.1; status", "status needs a value"),
         ("status=x", "status is a whole number, not 'x', in 'status=x'"),
         ("status=42", "between 300 and 599, not 42"),
-        ("status=503,rte=1", "unknown option 'rte' (did you mean rate?)"),
+        ("status=503,rte=1", "unknown option 'rte'; did you mean 'rate'?"),
         ("status=503,rate=2", "rate is a share between 0 and 1, not 2"),
         ("status=503,rate=-1", "rate is not negative"),
         ("status=503,html=1", "html takes no value"),

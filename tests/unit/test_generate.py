@@ -488,7 +488,7 @@ def test_formulas_follow_from_elements(everything):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ({"features": {"no workflow": 0.1}}, "unknown feature 'no workflow'; known: no workflow2"),
+        ({"features": {"no workflow": 0.1}}, "unknown feature 'no workflow'; did you mean 'no workflow2'"),
         ({"features": {"no workflow2": 2}}, "between 0 and 1"),
         ({"features": dict.fromkeys(FEATURES, 0.5)}, "together above 1"),
         ({"kind": "huge"}, "mixed, small, large or results"),
@@ -559,7 +559,7 @@ def test_serve_passes_on_what_the_archive_is_made_of():
         ({"faults": "nope"}, "unknown fault 'nope'"),
         ({"features": "{"}, "malformed JSON"),
         ({"features": '{"no workflow2": "a"}'}, "names and shares"),
-        ({"features": '{"no workflow": 0.1}'}, "known: no workflow2"),
+        ({"features": '{"no workflow": 0.1}'}, "did you mean 'no workflow2'"),
     ],
 )
 def test_options_of_the_command_that_cannot_be_are_the_users_errors(options, words):

@@ -45,9 +45,3 @@ def test_a_path_matches_at_a_dot_or_the_end() -> None:
     assert paths.below("run.0.energy", "run.0")
     assert paths.below("run.0", "run.0")
     assert not paths.below("run.01", "run.0")
-
-
-def test_near_misses_come_nearest_first() -> None:
-    names = ["results.material.elements", "results.material.n_elements", "metadata.entry_id"]
-    assert paths.near("results.material.element", names)[0] == "results.material.elements"
-    assert paths.near("zzz", names) == ()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from nomad_dask.pure import paths
 from nomad_dask.pure.errors import UserError
-from nomad_dask.pure.selection import distinct, keys_of, near_misses, select
+from nomad_dask.pure.selection import distinct, keys_of, select
 
 NAMES = (
     "metadata.entry_id",
@@ -96,13 +96,6 @@ def test_a_key_that_matches_nothing_is_an_error_with_near_misses(key: str, meant
     with pytest.raises(UserError) as caught:
         select(NAMES, ["results", key])
     assert f"{key!r}" in str(caught.value) and meant in str(caught.value)
-
-
-def test_near_misses_of_paths_that_differ_in_numbers_are_told_once() -> None:
-    names = [f"run.0.calculation.{n}.energy.total.value" for n in range(2000)]
-    near = near_misses("energy.totl", names)
-    assert len(near) == len({name.replace(".0", "") for name in near})
-    assert near_misses("calculation", names) == ("run.0.calculation",)
 
 
 def test_an_empty_frame_has_nothing_to_match() -> None:

@@ -1,9 +1,9 @@
 """The script of faults in words, as the command line takes it: clauses into rules and settings."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any
 
+from nomad_dask.pure.near import hint, near
 from nomad_dask.testing.faults.actions import (
     Action,
     Delay,
@@ -151,7 +151,4 @@ def _rule(head: tuple[str, str | None], rest: list[tuple[str, str | None]]) -> R
 
 
 def _unknown(what: str, word: str, known: list[str]) -> str:
-    near = get_close_matches(word, known, 1)
-    return f"unknown {what} {word!r} " + (
-        f"(did you mean {near[0]}?)" if near else f"(known: {', '.join(known)})"
-    )
+    return f"unknown {what} {word!r}{hint(near(word, known, most=1), 'there are ' + ', '.join(known))}"

@@ -1,7 +1,8 @@
 """What may be special about a generated entry, and of how many entries it is."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
+
+from nomad_dask.pure.near import hint, near
 
 WITHIN = "reference within the upload"
 OUTSIDE = "reference to another upload"
@@ -50,8 +51,8 @@ def shares(features: Mapping[str, float] | None) -> tuple[list[str | None], list
     shares = dict(FEATURES)
     for name, share in (features or {}).items():
         if name not in FEATURES:
-            near = get_close_matches(name, FEATURES, 1) or FEATURES
-            raise ValueError(f"unknown feature {name!r}; known: {', '.join(near)}")
+            said = hint(near(name, FEATURES, most=1), f"there are {', '.join(FEATURES)}")
+            raise ValueError(f"unknown feature {name!r}{said}")
         if not 0 <= share <= 1:
             raise ValueError(f"the share of {name!r} is between 0 and 1, not {share:g}")
         shares[name] = share
