@@ -1,4 +1,4 @@
-"""Owns how a harvest looks in a terminal: a live line where there is one, plain lines elsewhere; the closing words."""
+"""Owns how a harvest looks in a terminal: a live line where there is one, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .pure.history import Run
 from .pure.progress import Progress
 from .pure.report import Report
 
@@ -56,33 +55,3 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
             bar.update(task, total=1.0, completed=progress.share or 0.0, description=progress.line())
 
         yield show
-
-
-def last_update(run: Run) -> str:
-    """What the last update did; or that it was stopped."""
-    if not run.finished:
-        return f"the update begun at {run.begun} was stopped: run `nomad-dask update` again to go on"
-    gone = f"{run.pruned} withdrawn and dropped" if run.prune else "withdrawn ones not looked for"
-    return f"last update {run.begun}: {run.added} new, {run.changed} reprocessed, {gone}"
-
-
-def closing(report: Report, place: str) -> str:
-    """The last lines of a harvest: what is there, what is not, and what to do about it."""
-    words = (
-        f"{report.rows} entries in {place} ({report.n_bytes / 1e6:.1f} MB read in {report.requests} requests, "
-        f"{report.retries} retries); {report.missing} without archive, {report.failed} failed"
-    )
-    if report.n_more:
-        words += f"\n{report.n_more} values that the schema did not know are in the column _more"
-    if report.failed:
-        words += "\nwhat failed, and why, is in failures.parquet; the same command with --retry-failures asks again"
-    if report.update is not None:
-        words += f"\n{last_update(report.update)}"
-    if report.short:
-        words += (
-            f"\n{report.short} entries of the plan were not listed when their turn came: withdrawn since, or another "
-            "login's"
-        )
-    if report.done < report.segments:
-        words += f"\n{report.segments - report.done} of {report.segments} segments are still to do: run the same command again"
-    return words

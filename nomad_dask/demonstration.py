@@ -7,12 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .console import closing, shown
+from .console import shown
 from .edges.store import Store
 from .frame import open_dataset
 from .harvest_page import leave_page
+from .pure.amounts import counted, duration, size
 from .pure.errors import DatasetError
 from .pure.report import Report
+from .pure.verdict import closing
 from .query.archive_query import ArchiveQuery
 from .testing import serve
 
@@ -35,8 +37,10 @@ def demonstrate(out: Path, n_entries: int, workers: int) -> Report:
     """Serve, harvest, show. The dataset at `out` is left; an earlier demonstration's there is replaced."""
     _clear(out)
     with serve(n_entries=n_entries) as url:
-        print(f"1. the embedded archive serves {n_entries} entries at {url}")
-        print(f"2. {workers} worker processes harvest it into {out}", flush=True)
+        print(f"1. the embedded archive serves {counted(n_entries, 'entry', 'entries')} at {url}")
+        print(
+            f"2. {counted(workers, 'worker process', 'worker processes')} harvest it into {out}", flush=True
+        )
         query = ArchiveQuery(required=REQUIRED, url=url, results_max=None, progress=False)
         began = time.monotonic()
         with shown() as show:
@@ -44,7 +48,8 @@ def demonstrate(out: Path, n_entries: int, workers: int) -> Report:
         seconds = time.monotonic() - began
     print(closing(report, str(out)))
     print(
-        f"3. {report.rows} entries, {report.n_bytes / 1e6:.1f} MB, {seconds:.1f} s; the dataset lies in {out}/data"
+        f"3. {counted(report.rows, 'entry', 'entries')}, {size(report.n_bytes)}, {duration(seconds)}; "
+        f"the dataset lies in {out}/data"
     )
     print(_first_rows(out))
     print("4. open it with")

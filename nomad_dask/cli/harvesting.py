@@ -129,8 +129,9 @@ def update(
 
 def _shown(work: Callable[..., Report], out: str) -> None:
     """Run a harvest or an update, with its progress and its closing words; its exit code."""
-    from ..console import closing, shown
+    from ..console import shown
     from ..harvest_page import leave_page
+    from ..pure.verdict import closing
 
     try:
         with shown() as show:

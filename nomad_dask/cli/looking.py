@@ -11,9 +11,9 @@ from .exits import exit_code
 
 def status(path: Annotated[str, typer.Argument(help="Folder or url of the dataset.")]) -> None:
     """Print how far a dataset is. Exit code as after its harvest."""
-    from ..console import closing
     from ..edges.store import Store
     from ..pure.report import Report
+    from ..pure.verdict import closing
 
     store = Store.at(path)
     manifest = store.stored()

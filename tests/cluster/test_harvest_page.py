@@ -84,7 +84,7 @@ def test_failed_entries_are_grouped_by_reason(harvested):
         url.faults = Faults(poison=bad)
         _, out = harvested(url=url, check=3)
     page = (out / "report.html").read_text()
-    assert "3 entries failed: not in the data" in page and "nomad-dask resume h --retry-failures" in page
+    assert "3 entries failed: in failures.parquet" in page and "nomad-dask resume h --retry-failures" in page
     assert all(entry_id in page for entry_id in bad)
     assert page.count("<summary>entry ids</summary>") == 1, "they failed for one reason"
 

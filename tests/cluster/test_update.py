@@ -276,7 +276,7 @@ def test_a_stopped_update_says_so_and_the_next_one_does_the_rest(served, archive
     with pytest.raises(UnfinishedError, match="left to do.*run the same command again"):
         update(tmp_path / "h", client=cluster, retry=0, **FAST)
     told = call("status", tmp_path / "h", check=1).stdout
-    assert "was stopped" in told and "nomad-dask update" in told
+    assert "was not finished. Go on with `nomad-dask update" in told
     assert not query_of(served).to_parquet(tmp_path / "h", client=cluster).complete
     done = {n for n, r in receipts_of(tmp_path / "h").items() if r.run == 1}
     plan = Store.at(tmp_path / "h").manifest().plan

@@ -18,13 +18,14 @@ from nomad_dask.pure.page import charts
 from nomad_dask.pure.page.columns import Columns, Glimpse, Leaf, example, leaf_arrays, leaves
 from nomad_dask.pure.page.details import FIRST_ROWS, MOST_ROWS
 from nomad_dask.pure.page.document import document
-from nomad_dask.pure.page.figures import advice, bars, host_only, page, reasons
+from nomad_dask.pure.page.figures import bars, host_only, page, reasons
 from nomad_dask.pure.page.markup import Html, join, tag
 from nomad_dask.pure.page.series import series
-from nomad_dask.pure.report import Failure, Receipt, Ref, Report
+from nomad_dask.pure.report import Failure, Receipt, Ref
 from nomad_dask.pure.required import parse
 from nomad_dask.pure.schema import Schema
 from nomad_dask.pure.segments import Plan, even_bounds, segments_between
+from nomad_dask.pure.verdict import advice, closing, done_by
 
 EVIL = "<script>alert('x')</script>&\"'"
 
@@ -165,18 +166,19 @@ def test_a_failure_without_names_keeps_its_reason():
     assert reasons([Failure("", "", 500, "abc", 1)])[0].words == "abc"
 
 
-def test_what_is_not_as_it_should_be_comes_with_the_command_that_helps():
-    whole = Report(segments=2, total=20, done=2, rows=20)
-    assert advice(whole, "h") == []
-    told = {
-        "left": (replace(whole, done=1), "nomad-dask resume h"),
-        "failed": (replace(whole, failed=1), "nomad-dask resume h --retry-failures"),
-        "short": (replace(whole, short=1), None),
-        "update": (replace(whole, update=Run(1, "a", "b", prune=True)), "nomad-dask update h --prune"),
-    }
-    for report, command in told.values():
-        assert [found[1] for found in advice(report, "h")] == [command]
-        assert not report.complete
+def test_the_page_says_what_the_command_line_says():
+    """What is wrong and what helps, and what each update did, in one wording."""
+    failed = receipt(0, failures=(Failure("a", "u", 500, "no", 3),))
+    runs = (
+        Run(1, "a", "2026-01-01T00:00:00+00:00", finished="c", added=1, changed=2),
+        Run(2, "a", "2026-01-02T00:00:00+00:00"),
+    )
+    made = page_of([failed], history=runs)
+    said = "".join(Reading(document(made, "", "")).words)
+    for words, command in advice(made.report, "h"):
+        assert f"{words} {command}" in said and f"{words} `{command}`" in closing(made.report, "h")
+    for run in runs:
+        assert f"UTC: {done_by(run)}" in said
 
 
 def test_nothing_foreign_is_markup():

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import urlsplit
 
-from ..amounts import counted
 from ..manifest import Manifest
 from ..report import Failure, Receipt, Ref, Report
 from ..segments import Plan
@@ -171,24 +170,3 @@ def host_only(url: str) -> str:
     """A url without the name and password that may stand before its host."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def advice(report: Report, place: str) -> Sequence[tuple[str, str | None]]:
-    """What is not as it should be, in words, each with the command that helps; nothing of a complete dataset."""
-    found: list[tuple[str, str | None]] = []
-    if left := report.segments - report.done:
-        told = f"{left:,} of {counted(report.segments, 'segment')} still to do. If no harvest is running, go on with"
-        found.append((told, f"nomad-dask resume {place}"))
-    if report.failed:
-        told = f"{counted(report.failed, 'entry', 'entries')} failed: not in the data. Ask again with"
-        found.append((told, f"nomad-dask resume {place} --retry-failures"))
-    if report.short:
-        told = (
-            f"{counted(report.short, 'entry', 'entries')} of the plan not listed by the server when the turn came: "
-            "withdrawn since, or another login's."
-        )
-        found.append((told, None))
-    if report.update is not None and report.stopped:
-        prune = " --prune" if report.update.prune else ""
-        found.append(("The last update was not finished. Go on with", f"nomad-dask update {place}{prune}"))
-    return found

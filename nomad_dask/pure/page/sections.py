@@ -7,8 +7,10 @@ from typing import Any
 import orjson
 
 from .. import amounts
+from ..history import Run
+from ..verdict import advice, done_by
 from .charts import bands, rates
-from .figures import Page, advice, host_only
+from .figures import Page, host_only
 from .markup import Html, box, join, row, section, table, tag
 from .series import Band
 
@@ -34,7 +36,7 @@ def tiles(page: Page) -> Html:
     """How much came, in large figures."""
     report, length = page.report, page.series.axis.length
     total = max(report.total, report.entries)
-    about = "" if page.manifest.plan.exact or not advice(report, "") else "about "
+    about = "" if page.manifest.plan.exact or report.complete else "about "
     pace = f"{amounts.number(report.entries / length)} entries a second" if length >= 1 else ""
     found = [
         ("Entries", amounts.count(report.rows), f"of {about}{amounts.count(total)} in the plan"),
@@ -102,9 +104,7 @@ def asked(page: Page) -> Html:
         ("Planned", amounts.moment(manifest.created)),
         ("Made with", ", ".join(f"{name} {version}" for name, version in manifest.versions)),
     ]
-    facts += [
-        _run(run.begun, run.finished, run.added, run.changed, run.pruned) for run in manifest.history[-5:]
-    ]
+    facts += [_run(run) for run in manifest.history[-5:]]
     told = tag(
         "dl",
         [tag("div", tag("dt", name), tag("dd", value)) for name, value in facts if value],
@@ -119,9 +119,8 @@ def asked(page: Page) -> Html:
     )
 
 
-def _run(begun: str, finished: str, added: int, changed: int, pruned: int) -> tuple[str, str]:
-    what = f"{added:,} new, {changed:,} reprocessed, {pruned:,} dropped" if finished else "not finished"
-    return "Update", f"{amounts.moment(begun)}: {what}"
+def _run(run: Run) -> tuple[str, str]:
+    return "Update", f"{amounts.moment(run.begun)}: {done_by(run)}"
 
 
 def _tree(name: str, tree: Any, instead: str | None = None) -> Html:
