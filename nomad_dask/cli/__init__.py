@@ -16,14 +16,16 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from .. import __version__
 from ..pure.errors import NomadDaskError, UserError
 from .asking import count, plan
-from .exits import UNFINISHED, WRONG
+from .examples import Command, help_of
+from .exits import INTERRUPTED, UNFINISHED, WRONG
 from .harvesting import harvest, resume, update
 from .looking import report, status
 from .trying import demo, serve
@@ -31,12 +33,19 @@ from .trying import demo, serve
 app = typer.Typer(
     add_completion=True,
     no_args_is_help=True,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 
-for command in (count, plan, harvest, resume, update, status, report, serve, demo):
-    app.command()(command)
+_COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Ask the server": (count, plan),
+    "Make a dataset": (harvest, resume, update),
+    "Look at a dataset": (status, report),
+    "Try it out": (serve, demo),
+}
+for panel, commands in _COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel, cls=Command, help=help_of(command))(command)
 
 
 def _version(asked: bool) -> None:
@@ -48,7 +57,10 @@ def _version(asked: bool) -> None:
 @app.callback()
 def whole(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, metavar="", help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Get data out of the NOMAD archive in bulk."""
@@ -59,7 +71,16 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
     try:
-        app()
+        raise SystemExit(app(prog_name="nomad-dask", standalone_mode=False))
+    except _UsageError as error:
+        error.show()
+        raise SystemExit(WRONG) from None
     except NomadDaskError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(WRONG if isinstance(error, UserError) else UNFINISHED) from None
+    except (KeyboardInterrupt, typer.Abort):
+        raise SystemExit(INTERRUPTED) from None
+
+
+_UsageError: Any = typer.BadParameter.__base__
+"""What is wrong with a command line: typer has the class, under a name that depends on its version."""

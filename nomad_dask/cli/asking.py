@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
-import typer
-
-from .options import After, Npartitions, Owner, PartitionSize, Query, ResultsMax, Url
+from .options import (
+    OUTPUT,
+    After,
+    Json,
+    LayoutOption,
+    Npartitions,
+    Owner,
+    PartitionSize,
+    Query,
+    Rate,
+    ResultsMax,
+    SampledTree,
+    SourceOption,
+    Url,
+    flag,
+)
 from .queries import query_of
 
 
@@ -17,22 +31,53 @@ def count(query: Query = "{}", url: Url = None, owner: Owner = "visible", after:
 
 def plan(
     query: Query = "{}",
+    required: SampledTree = None,
+    source: SourceOption = "archives",
     url: Url = None,
     owner: Owner = "visible",
     after: After = "",
     results_max: ResultsMax = None,
+    layout: LayoutOption = "wide",
     partition_size: PartitionSize = None,
     npartitions: Npartitions = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+    max_requests_per_second: Rate = 20.0,
+    whole: Annotated[bool, flag("--all", "List all segments.", OUTPUT)] = False,
+    json: Json = False,
 ) -> None:
-    """Print the segments that a harvest would have. A few small requests; no archive is asked for."""
-    asked = query_of(query=query, url=url, owner=owner, after=after, results_max=results_max)
-    planned = asked.plan(partition_size=partition_size, npartitions=npartitions)
+    """Show the segments that a harvest would have. A few small requests.
+
+    With --required also 256 entries are read (16 MB at most): to tell bytes, requests and the least time, and to cut
+    as the harvest would.
+
+    Into a pipe go all segments, a line each: number, from (exclusive), up to, entries. Lines that begin with # are about
+    the whole.
+    """
+    asked = query_of(
+        query=query,
+        url=url,
+        owner=owner,
+        after=after,
+        results_max=results_max,
+        source=source,
+        max_requests_per_second=max_requests_per_second,
+        **({} if required is None else {"required": required}),
+    )
+    how: dict[str, Any] = {"partition_size": partition_size, "npartitions": npartitions}
+    if required is None:
+        found, costs = asked.plan(**how), None
+    else:
+        found, costs = asked.forecast(**how | {"layout": layout})
+    from . import plan_table
+
     if json:
         import orjson
 
-        print(orjson.dumps(planned.to_json()).decode())
+        print(orjson.dumps(found.to_json() | {"forecast": costs and costs.to_json()}).decode())
         return
-    print(planned)
-    for number, segment in enumerate(planned):
-        print(f"{number:>6}  {segment.after or 'start':<28}  {segment.upto or 'end':<28}  {segment.size}")
+    said = plan_table.facts(found, costs, max_requests_per_second)
+    if not sys.stdout.isatty():
+        print("\n".join(plan_table.lines(found, said)))
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(plan_table.table(found, said, whole=whole))

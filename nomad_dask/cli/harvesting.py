@@ -15,9 +15,11 @@ from ..pure.errors import NomadDaskError, ProtocolError, UnfinishedError, UserEr
 from .exits import INTERRUPTED, exit_code
 from .jobs import options_of
 from .options import (
+    ASKED,
     After,
     BatchSizeOption,
     Concurrency,
+    Dataset,
     LayoutOption,
     Npartitions,
     Owner,
@@ -34,6 +36,7 @@ from .options import (
     Timeout,
     Url,
     Workers,
+    flag,
 )
 from .queries import connection_of, query_of
 
@@ -82,7 +85,7 @@ def harvest(
 
 
 def resume(
-    path: Annotated[str, typer.Argument(help="Folder or url of the dataset.")],
+    path: Dataset,
     workers: Workers = None,
     scheduler: Scheduler = None,
     retry_failures: RetryFailures = False,
@@ -109,8 +112,8 @@ def resume(
 
 
 def update(
-    path: Annotated[str, typer.Argument(help="Folder or url of the dataset.")],
-    prune: Annotated[bool, typer.Option("--prune", help="Also drop what the server lists no more.")] = False,
+    path: Dataset,
+    prune: Annotated[bool, flag("--prune", "Also drop what the server lists no more.", ASKED)] = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
     max_requests_per_second: Rate = 20.0,

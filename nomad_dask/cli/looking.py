@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from .exits import exit_code
+from .options import Dataset
 
 
-def status(path: Annotated[str, typer.Argument(help="Folder or url of the dataset.")]) -> None:
+def status(path: Dataset) -> None:
     """Print how far a dataset is. Exit code as after its harvest."""
     from ..edges.store import Store
     from ..pure.report import Report
@@ -23,7 +24,7 @@ def status(path: Annotated[str, typer.Argument(help="Folder or url of the datase
 
 
 def report(
-    path: Annotated[str, typer.Argument(help="Folder or url of the dataset.")],
+    path: Dataset,
     out: Annotated[
         str | None,
         typer.Option("--out", "-o", help="File or url of the page. Default: report.html in the dataset."),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .exits import exit_code
+from .options import KINDS, choice, flag
 
 
 def serve(
@@ -15,7 +16,7 @@ def serve(
     seed: Annotated[int, typer.Option(help="The same seed gives the same archive.")] = 0,
     kind: Annotated[
         str,
-        typer.Option(help="Archives: mixed (3 to 800 kB), small (5), large (100), results (5 of `results`)."),
+        choice(KINDS, "Archives of 3 to 800 kB, of 5, of 100, or with 5 kB of results.", "Options"),
     ] = "mixed",
     private_share: Annotated[float, typer.Option(help="Private entries for each public one.")] = 0.05,
     features: Annotated[
@@ -29,7 +30,7 @@ def serve(
     faults: Annotated[
         str | None, typer.Option(help="Misbehave: 'status=503,rate=0.1; latency=0.2; limit=20'.")
     ] = None,
-    gzip: Annotated[bool, typer.Option("--gzip", help="Compress answers when asked to.")] = False,
+    gzip: Annotated[bool, flag("--gzip", "Compress answers when asked to.", "Options")] = False,
 ) -> None:
     """Run the embedded archive: a NOMAD-compatible server for tests and trials."""
     from ..testing.command import run

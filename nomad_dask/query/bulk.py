@@ -15,6 +15,7 @@ from ..edges.transport import Client
 from ..pure import layouts
 from ..pure.errors import UserError
 from ..pure.flatten import OnNew
+from ..pure.forecast import Forecast, forecast
 from ..pure.frames import DtypeBackend
 from ..pure.manifest import Question, Source, identity
 from ..pure.report import Report
@@ -51,6 +52,28 @@ class Bulk:
         """
         cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)
         return run(make_plan(Client(self._server), self._question(), cut))
+
+    def forecast(
+        self,
+        *,
+        partition_size: int | None = None,
+        npartitions: int | None = None,
+        layout: LayoutName = "wide",
+    ) -> tuple[Plan, Forecast | None]:
+        """The plan that `to_parquet` would make, and what it would cost; None where no entry was there to tell by.
+
+        A few small requests, and a sample of 256 entries (16 MB at most).
+        """
+        cut, question = self._cut_as(partition_size, npartitions), self._question()
+        plan, sample = run(prepare(Client(self._server), question, cut, layouts.layout(layout)))
+        return plan, forecast(
+            plan,
+            sample.batch_size(self.batch_size),
+            sampled=sample.entries,
+            bytes_per_entry=sample.bytes_per_entry,
+            per_second=self._server.limits.max_requests_per_second,
+            documents=question.source == "documents",
+        )
 
     def to_delayed(
         self,

@@ -37,7 +37,11 @@ def test_count_and_plan(url, command, call):
     counted = call("count", "--url", url, "--query", '{"results.material.n_elements:gte": 3}', check=0)
     assert 0 < int(counted.stdout) < 200
     planned = command("plan", "--url", url, "--npartitions", 4, check=0).stdout.splitlines()
-    assert planned[0].startswith("200 entries in 4 segments") and len(planned) == 5
+    assert planned[0].startswith("# 200 entries in 4 segments")
+    rows = [line.split() for line in planned if not line.startswith("#")]
+    assert [(n, size) for n, _, _, size in rows] == [("0", "50"), ("1", "50"), ("2", "50"), ("3", "50")]
+    assert rows[0][1] == "start" and rows[-1][2] == "end"
+    assert [upto for _, _, upto, _ in rows[:-1]] == [after for _, after, _, _ in rows[1:]]
     tree = json.loads(call("plan", "--url", url, "--partition-size", 60, "--json", check=0).stdout)
     assert [s[2] for s in tree["segments"]] == [50, 50, 50, 50]
 
