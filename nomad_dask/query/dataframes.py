@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 import pyarrow as pa
 
+from ..edges.memory import system_memory
 from ..edges.quiet import collector_paused
 from ..pure import paths, selection
 from ..pure.flatten import Wide
@@ -64,10 +65,10 @@ def entries_to_dataframe(
     check_backend(dtype_backend)
     keys = selection.keys_of(keys_to_filter)
     if not from_query:
-        with collector_paused():
+        with collector_paused(), system_memory():
             table = wide_table(entries, required, keys=keys, definitions=definitions)
         return to_pandas(table, index=(ENTRY_ID,), dtype_backend=dtype_backend)
-    with collector_paused():
+    with collector_paused(), system_memory():
         tables = path_tables(entries, required, keys=keys, definitions=definitions)
     return {
         path: to_pandas(table, index=(ENTRY_ID, *levels), dtype_backend=dtype_backend)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from ..edges.archives import archives, documents
 from ..edges.deliveries import Archived, Delivery
 from ..edges.loop import iterate
+from ..edges.memory import system_memory
 from ..edges.pages import listing
 from ..edges.server import Server
 from ..edges.store import Store
@@ -89,6 +90,7 @@ def _download(client: Client, job: Job, refs: Sequence[Ref], sizes: list[int]) -
     return archives(client, job.asked, refs, job.batch, None, sizes, packed=True)
 
 
+@system_memory()
 def _build(
     job: Job,
     client: Client,
@@ -189,6 +191,7 @@ def write_segment(task: Task) -> Receipt:
     return write_tables(task, job, tables, receipt)
 
 
+@system_memory()
 def write_tables(task: Task, job: Job, tables: Tables, receipt: Receipt) -> Receipt:
     """Write the tables of a task's segment as its part, then the receipt, which is returned."""
     folders = job.layout.folders(job.schema)
