@@ -45,7 +45,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "status": (
         ("How far it is, and what to do", "nomad-dask status binaries"),
-        ("Of another", "nomad-dask status names"),
+        ("For a program", "nomad-dask status binaries --json"),
     ),
     "report": (
         ("Write report.html into the dataset", "nomad-dask report binaries"),

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
-from .exits import exit_code
-from .options import Dataset
+from .exits import exit_code, meaning
+from .options import Dataset, Json
 
 
-def status(path: Dataset) -> None:
-    """Print how far a dataset is. Exit code as after its harvest."""
+def status(path: Dataset, json: Json = False) -> None:
+    """Show how far a dataset is, what failed, and what to do. Exit code as after its harvest.
+
+    Reads the manifest and the receipts; works while a harvest runs. On a terminal the strip shows the segments in the
+    order of entry ids; elsewhere there are plain words.
+    """
     from ..edges.store import Store
-    from ..pure.report import Report
-    from ..pure.verdict import closing
+    from ..pure.standing import Standing
 
     store = Store.at(path)
     manifest = store.stored()
-    report = Report.of(manifest.plan, store.receipts(manifest.id).values(), manifest.last_run)
-    print(closing(report, path))
-    raise typer.Exit(exit_code(report))
+    standing = Standing.of(path, manifest, store.receipts(manifest.id))
+    code = exit_code(standing.report)
+    if json:
+        import orjson
+
+        print(orjson.dumps(standing.to_json() | meaning(code)).decode())
+        raise typer.Exit(code)
+    from . import status_drawing
+
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        out = Console(highlight=False)
+        out.print(status_drawing.drawing(standing, out.width, ascii_only=out.options.ascii_only))
+    else:
+        print("\n".join(status_drawing.words(standing)))
+    raise typer.Exit(code)
 
 
 def report(

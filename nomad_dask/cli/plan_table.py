@@ -60,7 +60,7 @@ def table(plan: Plan, said: list[tuple[str, str]], *, whole: bool) -> Renderable
     grid.add_column(style="bold")
     grid.add_column(overflow="fold")
     for name, words in said:
-        grid.add_row(name, words)
+        grid.add_row(name, Text(words))
     rows = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for name in ("Segment", "Entries"):
         rows.add_column(name, justify="right")
@@ -70,7 +70,7 @@ def table(plan: Plan, said: list[tuple[str, str]], *, whole: bool) -> Renderable
     for number in range(len(plan)):
         if left_out <= 1 or not _ENDS <= number < len(plan) - _ENDS:
             where, after, upto, size = _row(plan, number)
-            rows.add_row(where, _about(plan, size), after, upto)
+            rows.add_row(where, _about(plan, size), Text(after), Text(upto))
         elif number == _ENDS:
             rows.add_row("…", "", Text(f"{left_out:,} more (--all lists them)", "dim"), "")
     return Group(Padding(grid, (1, 0, 1, 1)), Padding(rows, (0, 0, 1, 1)))

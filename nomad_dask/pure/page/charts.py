@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import amounts
-from .figures import Bar
+from .figures import Bar, ends
 from .markup import Html, join, tag, text
 from .series import Axis, Band
 
@@ -57,13 +57,13 @@ def _chart(name: str, title: str, told: str, axis: Axis, top: str, drawn: Html) 
         for x in [_WIDTH * after / max(axis.length, 1e-9)]
     ]
     grid = [tag("line", x1=0, x2=_WIDTH, y1=y, y2=y, class_="grid") for y in (0, _HEIGHT / 2, _HEIGHT)]
-    ends = [amounts.duration(axis.length * part) if part else "0 s" for part in (0, 0.5, 1)]
+    times = [amounts.duration(axis.length * part) if part else "0 s" for part in (0, 0.5, 1)]
     return tag(
         "figure",
         tag("figcaption", tag("strong", title), tag("span", told)),
         tag("div", tag("span", top), tag("span", "0"), class_="scale", aria_hidden="true"),
         _svg(name, f"{title} over time", told, join(grid, drawn, pauses), class_="plot"),
-        tag("div", [tag("span", end) for end in ends], class_="ends", aria_hidden="true"),
+        tag("div", [tag("span", time) for time in times], class_="ends", aria_hidden="true"),
         class_="chart",
     )
 
@@ -99,7 +99,7 @@ def strip(bars: Sequence[Bar], told: str) -> Html:
         )
         if marks
         else None,
-        tag("div", [tag("code", end) for end in _ids(bars)], class_="ends", aria_hidden="true"),
+        tag("div", [tag("code", end) for end in ends(bars)], class_="ends", aria_hidden="true"),
     )
 
 
@@ -140,11 +140,6 @@ def swatch(class_: str) -> Html:
 
 def _failed_words(bars: Sequence[Bar]) -> str:
     return "; ".join(bar_words(bar) for bar in bars if bar.failed)[:500]
-
-
-def _ids(bars: Sequence[Bar]) -> list[str]:
-    inner = [bars[len(bars) * k // 4].after[:6] for k in (1, 2, 3)] if len(bars) >= 4 else []
-    return [bars[0].after[:6] or "start", *inner, bars[-1].upto[:6] or "end"] if bars else []
 
 
 def _svg(name: str, title: str, told: str, drawn: Any, *, class_: str, height: int = _HEIGHT) -> Html:

@@ -6,7 +6,7 @@ from .. import amounts
 from ..layouts import ONLY
 from .charts import segments_words, strip, swatch
 from .columns import Glimpse, Leaf
-from .figures import Bar, Page, Reason
+from .figures import Bar, Page, Reason, each_bar
 from .markup import Html, join, row, section, table, tag, void
 
 MOST_ROWS, FIRST_ROWS = 10_000, 300
@@ -16,13 +16,8 @@ MOST_ROWS, FIRST_ROWS = 10_000, 300
 def segments(page: Page) -> Html:
     """The plan's segments as a strip over the id space, and as a table."""
     report, bars = page.report, page.bars
-    each = (
-        "one segment"
-        if all(bar.segments == 1 for bar in bars)
-        else f"about {round(report.segments / max(1, len(bars))):,} segments"
-    )
     failed = sum(1 for bar in bars if bar.failed)
-    told = f"{report.done:,} of {report.segments:,} segments done; a bar is {each}, in the order of entry ids"
+    told = f"{report.done:,} of {report.segments:,} segments done; a bar is {each_bar(bars, report.segments)}, in the order of entry ids"
     paces = sorted(bar.pace for bar in bars if bar.pace is not None)
     shades = [swatch(f"heat{level}") for level in range(5)]
     ends = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -31,6 +31,8 @@ class Bar:
     done: int = 0
     entries: int = 0
     failed: int = 0
+    missing: int = 0
+    """Entries without archive."""
     seconds: float = 0.0
     """Of its segments together, which may have been under way at the same time."""
 
@@ -138,8 +140,22 @@ def _bar(plan: Plan, receipts: Mapping[int, Receipt], first: int, end: int) -> B
         len(done),
         sum(receipt.listed for receipt in done),
         sum(len(receipt.failures) for receipt in done),
+        sum(len(receipt.missing) for receipt in done),
         sum(receipt.seconds for receipt in done),
     )
+
+
+def ends(bars: Sequence[Bar]) -> list[str]:
+    """Where a strip of bars begins, is at each quarter, and ends: the first letters of the ids; nothing of no bars."""
+    inner = [bars[len(bars) * k // 4].after[:6] for k in (1, 2, 3)] if len(bars) >= 4 else []
+    return [bars[0].after[:6] or "start", *inner, bars[-1].upto[:6] or "end"] if bars else []
+
+
+def each_bar(bars: Sequence[Bar], segments: int) -> str:
+    """What one bar of a strip stands for."""
+    if all(bar.segments == 1 for bar in bars):
+        return "one segment"
+    return f"about {round(segments / max(1, len(bars))):,} segments"
 
 
 def reasons(failures: Iterable[Failure]) -> tuple[Reason, ...]:

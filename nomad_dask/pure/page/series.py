@@ -112,6 +112,11 @@ def series(receipts: Iterable[Receipt]) -> Series:
     return Series(axis, width, tuple(entries), tuple(n_bytes), tuple(requests), bands, _held(levels))
 
 
+def worked(receipts: Iterable[Receipt]) -> float:
+    """Seconds of work in a harvest, without its pauses."""
+    return _axis([when for receipt in receipts if (when := _when(receipt))]).length
+
+
 def _when(receipt: Receipt) -> Stretch | None:
     try:
         end = datetime.fromisoformat(receipt.finished).timestamp()
