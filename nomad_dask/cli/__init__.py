@@ -4,6 +4,7 @@ Each command is a function of its name in the module of its subject::
 
     asking      count  plan              a few small requests
     harvesting  harvest  resume  update  write datasets
+    browsing    schema                   what archives may hold
     looking     status  report           read datasets
     trying      serve  demo              the embedded archive
 
@@ -24,6 +25,7 @@ import typer
 from .. import __version__
 from ..pure.errors import NomadDaskError, UserError
 from .asking import count, plan
+from .browsing import schema
 from .examples import Command, help_of
 from .exits import INTERRUPTED, UNFINISHED, WRONG
 from .harvesting import harvest, resume, update
@@ -38,7 +40,7 @@ app = typer.Typer(
 )
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Ask the server": (count, plan),
+    "Ask the server": (count, schema, plan),
     "Make a dataset": (harvest, resume, update),
     "Look at a dataset": (status, report),
     "Try it out": (serve, demo),

@@ -17,6 +17,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("The same from a file, of an own server", "nomad-dask count --query @query.json --url URL"),
     ),
+    "schema": (
+        ("What is at the top of archives", "nomad-dask schema"),
+        ("What is known of energies", "nomad-dask schema run.calculation.energy"),
+        ("Where band gaps are", "nomad-dask schema --find 'band gap'"),
+    ),
     "plan": (
         ("A table of the parts that a harvest would have", "nomad-dask plan --query @query.json"),
         ("In parts of 500 entries, all of them listed", "nomad-dask plan --partition-size 500 --all"),

@@ -17,7 +17,6 @@ from typing import Any
 import orjson
 
 from nomad_dask.pure import paths, types
-from nomad_dask.pure.near import near
 
 ROOT = ""
 """The name under which `Definitions.section` knows the archive itself."""
@@ -46,6 +45,8 @@ class Quantity:
     """The section that is found in the value's place once the reference is followed."""
     inside: str | None = None
     """For objects with known parts (`re` and `im` of complex numbers): the section that these parts make."""
+    choices: tuple[str, ...] = ()
+    """For an enum: the words that values are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +153,8 @@ class Definitions:
         Where several sections may stand on the way, all are looked into. What they say alike is kept: a unit only
         where all of them agree, a type that holds all of theirs.
         """
-        reached = self._reach(_keys(path))
+        reached = self.members(plain_keys(path))
         return _agreed(reached) if reached else None
-
-    def near(self, path: str) -> tuple[str, ...]:
-        """Paths that a mistyped one may have meant, mended at the first key that no section knows."""
-        keys = _keys(path)
-        for length in range(len(keys)):
-            if not self._reach(keys[: length + 1]):
-                known = [name for section in self._within(keys[:length]) for name in section.names]
-                return tuple(paths.join([*keys[:length], name]) for name in near(keys[length], known))
-        return ()
 
     def _raw(self, name: str) -> Json | None:
         if name == ROOT:
@@ -175,17 +167,18 @@ class Definitions:
             return section.inside(quantity) if section else None
         return raw
 
-    def _reach(self, keys: tuple[str, ...]) -> tuple[Member, ...]:
+    def members(self, keys: tuple[str, ...]) -> tuple[Member, ...]:
+        """What each of the sections that may stand on the way says of the last of the keys; empty where none knows it."""
         if not keys:
             return ()
         if keys not in self._reached:
-            found = (section.get(keys[-1]) for section in self._within(keys[:-1]))
+            found = (section.get(keys[-1]) for section in self.within(keys[:-1]))
             self._reached[keys] = tuple(dict.fromkeys(member for member in found if member is not None))
         return self._reached[keys]
 
-    def _within(self, keys: tuple[str, ...]) -> Iterator[SectionDefinition]:
-        """The sections that may stand at a path."""
-        names = [name for member in self._reach(keys) for name in sections_of(member)] if keys else [ROOT]
+    def within(self, keys: tuple[str, ...]) -> Iterator[SectionDefinition]:
+        """The sections that may stand where the keys lead, the declared one first; the archive itself for none."""
+        names = [name for member in self.members(keys) for name in sections_of(member)] if keys else [ROOT]
         for name in dict.fromkeys(names):
             section = self.section(name)
             if section is not None:
@@ -199,7 +192,8 @@ def sections_of(member: Member) -> tuple[str, ...]:
     return tuple(name for name in (member.refers_to, member.inside) if name)
 
 
-def _keys(path: str) -> tuple[str, ...]:
+def plain_keys(path: str) -> tuple[str, ...]:
+    """The keys of a dotted path less its numbers and slices: `run.0.system[-1].atoms` is at `run`, `system`, `atoms`."""
     keys = (key.partition("[")[0] for key in paths.split(path))
     return tuple(key for key in keys if key and not key.isdecimal())
 
@@ -222,6 +216,7 @@ def _agreed(members: tuple[Member, ...]) -> Member:
         all(quantity.is_reference for quantity in quantities),
         _same(quantity.refers_to for quantity in quantities),
         _same(quantity.inside for quantity in quantities),
+        _same(quantity.choices for quantity in quantities) or (),
     )
 
 
@@ -262,6 +257,7 @@ def _quantity(holder: str, name: str, raw: Json) -> Quantity:
         target is not None,
         refers_to,
         f"{holder}.{name}" if "properties" in raw else None,
+        tuple(map(str, inner.get("enum", ()))),
     )
 
 

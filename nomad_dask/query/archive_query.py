@@ -22,9 +22,10 @@ from ..pure.manifest import Question, Source, identity, required_of
 from ..pure.report import Failure
 from ..pure.required import sliced
 from ..pure.retry import Policy
-from ..sides.definitions import Served
+from ..sides.definitions import Served, needed_definitions
 from ..sides.planner import Cut, count_matching
 from .archive import Archive
+from .browser import SchemaTree
 from .bulk import Bulk
 from .dataframes import DtypeBackend, entries_to_dataframe
 from .entrylist import Archived, EntryList, again_without_references, batch_of
@@ -143,6 +144,19 @@ class ArchiveQuery(Bulk):
             batch=batch_of(self.batch_size),
             messages=Messages(self.progress),
         )
+
+    @property
+    def schema(self) -> SchemaTree:
+        """What archives may hold, as the server defines it: a tree to walk, complete with Tab and search.
+
+        ``query.schema.results.material`` shows what is in that section; ``query.schema.find("band gap")`` finds places
+        by words; see `SchemaTree`. One request of about 1 MB for each server in the life of the process.
+
+        Raises:
+            UserError: the server has no schema to give (NOMAD before 2.0).
+            ServerError, UnreachableError: it kept failing, or none is there.
+        """
+        return SchemaTree(run(needed_definitions(Client(self._server))))
 
     @property
     def failures(self) -> list[Failure]:

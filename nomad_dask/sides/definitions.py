@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from ..edges.loop import process, run
 from ..edges.server import Server
 from ..edges.transport import Client
-from ..pure.errors import NomadDaskError, RefusedError
+from ..pure.errors import NomadDaskError, RefusedError, UserError
 from ..pure.retry import Policy
 from ..pure.sections import Definitions
 
@@ -38,6 +38,22 @@ async def definitions_of(client: Client) -> Definitions | None:
             warnings.warn(f"going on without units, with types from a sample: {error}", stacklevel=2)
             _known[url] = None, time.monotonic() + _AGAIN
         return _known[url][0]
+
+
+async def needed_definitions(client: Client) -> Definitions:
+    """The same for one who asks for nothing else: a server that fails raises, and one without schema is a UserError."""
+    url = client.server.url
+    async with process().kept("schemas", asyncio.Lock):
+        found, until = _known.get(url, (None, 0.0))
+        if found is None and until < float("inf"):
+            found = await _asked(client)
+            _known[url] = found, float("inf")
+    if found is None:
+        raise UserError(
+            f"{url} serves no schema, as NOMAD before 2.0 does not; to see what its entries hold, look at one: "
+            "ArchiveQuery(url=...).download(1)[0].to_dict()"
+        )
+    return found
 
 
 def known_definitions(server: Server) -> Definitions | None:

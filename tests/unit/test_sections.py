@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nomad_dask.pure.sections import Definitions, Quantity, SubSection, sections_of
+from nomad_dask.pure.sections import Definitions, Quantity, SubSection, plain_keys, sections_of
 
 BASE = "https://nomad.example/api/v1/schemas/"
 
@@ -131,12 +131,9 @@ def test_parts_of_complex_numbers_have_units() -> None:
     assert quantity(Definitions(SMALL), "run.points").type == "json"
 
 
-def test_unknown_names_are_none_and_near_ones_are_named() -> None:
+def test_unknown_names_are_none() -> None:
     definitions = Definitions(SMALL)
     assert definitions.find("run.0.enrgy.total") is None
-    assert definitions.near("run.0.enrgy.total") == ("run.energy",)
-    assert definitions.near("ran") == ("run",)
-    assert definitions.near("run.energy") == ()
     assert definitions.section("s.Nothing") is None
     assert definitions.find("") is None
 
@@ -145,7 +142,7 @@ def test_unknown_names_are_none_and_near_ones_are_named() -> None:
 def test_any_text_may_be_looked_for(path: str) -> None:
     definitions = Definitions(SMALL)
     definitions.find(path)
-    definitions.near(path)
+    definitions.members(plain_keys(path))
     definitions.section(path)
 
 
