@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 PEERS := .venvs/peers
 DLT := .venvs/dlt
 BROWSER := .venvs/browser
+RELEASE := .venvs/release
+LOWEST := .venvs/lowest
 
-.PHONY: demo test fuzz test-peers test-browser lint bench bench-check bench-serve bench-20m bench-memory bench-scale clean
+.PHONY: demo test fuzz test-peers test-browser test-lowest test-python dist test-release lint bench bench-check bench-serve bench-20m bench-memory bench-scale clean
 
 demo: $(VENV)/installed
 	$(BIN)/nomad-dask demo
@@ -26,6 +28,27 @@ test-peers: $(VENV)/installed-dev $(PEERS)/installed
 # The harvest page in a real browser, with axe (by npm). Needs Chromium and npm, and says so where they are not.
 test-browser: $(VENV)/installed-dev $(BROWSER)/installed
 	NOMAD_DASK_BROWSER=1 $(BIN)/pytest tests/browser
+
+# With the lowest versions that pyproject.toml allows (4 minutes on two cores).
+test-lowest: $(LOWEST)/installed
+	$(LOWEST)/bin/pytest -n auto --dist worksteal tests/unit tests/flow
+	$(LOWEST)/bin/pytest tests/cluster/test_harvest.py tests/cluster/test_frames.py
+
+# With another Python and what is newest for it: make test-python PYTHON=python3.13
+test-python: $(RELEASE)/installed
+	$(RELEASE)/bin/uv venv --quiet --clear --python $(PYTHON) .venvs/python
+	$(RELEASE)/bin/uv pip install --quiet --python .venvs/python/bin/python --editable '.[dev]'
+	.venvs/python/bin/pytest -n auto --dist worksteal tests/unit tests/flow
+
+# Sdist and wheel, as they go to PyPI.
+dist: $(RELEASE)/installed
+	rm -rf dist
+	$(RELEASE)/bin/python -m build
+	$(RELEASE)/bin/twine check --strict dist/*
+
+# What is in them; and the demonstration by the wheel alone, in an environment and a folder that were empty.
+test-release: $(VENV)/installed-dev dist
+	NOMAD_DASK_DIST=dist $(BIN)/pytest tests/release
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -86,5 +109,18 @@ $(BROWSER)/installed: Makefile
 	npm install --silent --no-audit --no-fund --no-save --prefix $(BROWSER) axe-core@4.14.1
 	touch $@
 
+$(RELEASE)/installed:
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/pip install --quiet --disable-pip-version-check build twine uv
+	touch $@
+
+# What the tests themselves need is of today; only what the package needs is held at its lowest.
+$(LOWEST)/installed: pyproject.toml | $(RELEASE)/installed
+	$(RELEASE)/bin/uv venv --quiet --clear --python $(PYTHON) $(LOWEST)
+	$(RELEASE)/bin/uv pip compile --quiet pyproject.toml --extra s3 --extra jobqueue --resolution lowest-direct \
+	  --python $(LOWEST)/bin/python --output-file $(LOWEST)/lowest.txt
+	$(RELEASE)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --editable '.[dev]' --constraint $(LOWEST)/lowest.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -84,6 +84,10 @@ class _Logical(_OfPlan):
         reading: Reading = self.operand("reading")
         return reading
 
+    def _layer(self) -> dict[Any, Any]:
+        """None: the tasks are those of `Read`. Dask of 2025 asks for a graph to learn that this is a collection."""
+        return {}
+
     def _definitions(self) -> Definitions | None:
         """The server's schema, as a computation begins on the client; its workers get the login now."""
         lend_to_default(self.reading.job.server)
