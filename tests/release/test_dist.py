@@ -105,7 +105,7 @@ def test_the_wheel_runs_the_demonstration_where_there_was_nothing(wheel, tmp_pat
 
     run("pip", "install", "--quiet", "--disable-pip-version-check", wheel)
     assert run("nomad-dask", "--version") == f"nomad-dask {nomad_dask.__version__}\n"
-    assert re.search(r"2000 entries in demo .*, 0 failed", run("nomad-dask", "demo"))
+    assert re.search(r"2,000 entries in demo .*, 0 failed", run("nomad-dask", "demo"))
     look = "import nomad_dask, pandas; print(nomad_dask.__file__, len(pandas.read_parquet('demo/data')))"
     home, entries = run("python", "-c", look).split()
     assert Path(home).is_relative_to(bare) and entries == "2000"
