@@ -8,8 +8,9 @@ Each command is a function of its name in the module of its subject::
     looking     status  report           read datasets
     trying      serve  demo              the embedded archive
 
-`options` are what several commands take, `queries` makes a query of them, `jobs` reads trees and job files, `exits` says
-what an exit code means.
+`options` are what several commands take, `queries` makes a query of them, `jobs` reads trees and job files, `examples`
+end the help, `exits` says what an exit code means. What they say has a module each: `plan_table`, `status_drawing`, and of
+jobs `telling` (words) and `events` (`--json`).
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from .. import __version__
-from ..pure.errors import NomadDaskError, UserError
+from ..pure.errors import NomadDaskError
 from .asking import count, plan
 from .browsing import schema
+from .events import code_of, tell_error
 from .examples import Command, help_of
 from .exits import INTERRUPTED, UNFINISHED, WRONG
 from .harvesting import harvest, resume, update
@@ -76,13 +78,25 @@ def main() -> None:
         raise SystemExit(app(prog_name="nomad-dask", standalone_mode=False))
     except _UsageError as error:
         error.show()
-        raise SystemExit(WRONG) from None
+        _ended("UsageError", error.format_message(), WRONG)
     except NomadDaskError as error:
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(WRONG if isinstance(error, UserError) else UNFINISHED) from None
+        _ended(type(error).__name__, str(error), code_of(error))
     except (KeyboardInterrupt, typer.Abort):
         raise SystemExit(INTERRUPTED) from None
+    except Exception as error:
+        if _JSON in sys.argv:
+            tell_error(type(error).__name__, "an error of nomad-dask itself; see stderr", UNFINISHED)
+        raise
 
 
+def _ended(kind: str, message: str, code: int) -> NoReturn:
+    """End a command that an error ended; its words stand on stderr already."""
+    if _JSON in sys.argv:
+        tell_error(kind, message, code)
+    raise SystemExit(code) from None
+
+
+_JSON = "--json"
 _UsageError: Any = typer.BadParameter.__base__
 """What is wrong with a command line: typer has the class, under a name that depends on its version."""

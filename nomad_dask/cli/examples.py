@@ -43,6 +43,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "resume": (
         ("Go on where it was stopped", "nomad-dask resume binaries"),
         ("Also ask again for what failed", "nomad-dask resume binaries --retry-failures"),
+        ("For a program: events, a JSON object a line", "nomad-dask resume binaries --json"),
     ),
     "update": (
         ("What is new or reprocessed since", "nomad-dask update binaries"),

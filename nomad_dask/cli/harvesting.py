@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -20,6 +19,7 @@ from .options import (
     BatchSizeOption,
     Concurrency,
     Dataset,
+    EventsOption,
     LayoutOption,
     Npartitions,
     Owner,
@@ -68,9 +68,19 @@ def harvest(
     retry: Retry = 4,
     sleep_time: SleepTime = 4.0,
     timeout: Timeout = 300.0,
+    json: EventsOption = False,
     context: typer.Context = None,  # type: ignore[assignment]
 ) -> None:
-    """Harvest a query into a Parquet dataset. The same command again goes on where it was stopped."""
+    """Harvest a query into a Parquet dataset. The same command again goes on where it was stopped.
+
+    On a pipe there are plain lines: progress on stderr, the closing words on stdout. With --json there are events on
+    stdout, one JSON object a line, and nothing else: planned (segments, entries), progress (what is done, rates, seconds
+    left), failed (status, reason, how many entries), and at the end finished, stopped or error, with the exit code and its
+    meaning.
+
+    Exit codes: 0 all delivered, 1 not finished (run it again), 2 a mistake in what was asked for, 3 some entries failed,
+    130 interrupted.
+    """
     options = {k: v for k, v in context.params.items() if k not in ("job", "json")}
     if job is not None:
         sources = {k: context.get_parameter_source(k) for k in options}
@@ -81,7 +91,7 @@ def harvest(
     named = ("out", "layout", "partition_size", "npartitions", "workers", "scheduler", "retry_failures")
     runs = {k: options.pop(k) for k in named}
     out = runs.pop("out")
-    _shown(partial(query_of(**options).to_parquet, out, **runs), out)
+    _shown(partial(query_of(**options).to_parquet, out, **runs), out, json)
 
 
 def resume(
@@ -94,6 +104,7 @@ def resume(
     retry: Retry = 4,
     sleep_time: SleepTime = 4.0,
     timeout: Timeout = 300.0,
+    json: EventsOption = False,
     context: typer.Context = None,  # type: ignore[assignment]
 ) -> None:
     """Go on with a dataset: the query and the plan are in its manifest."""
@@ -108,7 +119,7 @@ def resume(
         "layout": manifest.layout.name,
         "resolve_references": manifest.question.resolve_references,
     }
-    _shown(partial(asked.to_parquet, path, **how), path)
+    _shown(partial(asked.to_parquet, path, **how), path, json)
 
 
 def update(
@@ -121,36 +132,35 @@ def update(
     retry: Retry = 4,
     sleep_time: SleepTime = 4.0,
     timeout: Timeout = 300.0,
+    json: EventsOption = False,
     context: typer.Context = None,  # type: ignore[assignment]
 ) -> None:
     """Get what is new or reprocessed since the harvest, or since the last update, into a dataset."""
     from ..query.updating import update
 
     how: dict[str, Any] = {"prune": prune, "workers": workers, "scheduler": scheduler}
-    _shown(partial(update, path, **how, **connection_of(context)), path)
+    _shown(partial(update, path, **how, **connection_of(context)), path, json)
 
 
-def _shown(work: Callable[..., Report], out: str) -> None:
-    """Run a harvest or an update, with its progress and its closing words; its exit code."""
-    from ..console import shown
+def _shown(work: Callable[..., Report], out: str, json: bool) -> None:
+    """Run a harvest or an update, with its progress and how it ended; its exit code."""
     from ..harvest_page import leave_page
-    from ..pure.verdict import closing
+    from .events import Events
+    from .telling import Words
 
+    teller = Events(out) if json else Words(out)
     try:
-        with shown() as show:
+        with teller.shown() as show:
             report = work(progress=show)
     except KeyboardInterrupt:
-        kept = "finished segments are kept" if _began(out) else "nothing was begun"
-        print(f"interrupted; {kept}: run the same command again to go on", file=sys.stderr)
+        teller.stopped(_began(out))
         with suppress(KeyboardInterrupt):
             leave_page(out)
         raise typer.Exit(INTERRUPTED) from None
     except (UnfinishedError, ProtocolError):
         leave_page(out)
         raise
-    print(closing(report, out))
-    if page := leave_page(out):
-        print(f"how it went: {page}")
+    teller.finished(report, leave_page(out))
     raise typer.Exit(exit_code(report))
 
 

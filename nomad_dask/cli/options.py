@@ -93,3 +93,6 @@ BatchSizeOption = Annotated[int | None, _option("Entries in one request. Default
 Retry = Annotated[int, _option("Tries of a failing request after the first.", LIMITS)]
 SleepTime = Annotated[float, _option("Seconds of the longest planned wait between two tries.", LIMITS)]
 Timeout = Annotated[float, _option("Seconds for one request.", LIMITS)]
+EventsOption = Annotated[
+    bool, flag("--json", "Print events on stdout, for programs: a JSON object a line.", OUTPUT)
+]
