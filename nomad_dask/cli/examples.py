@@ -23,7 +23,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("Where band gaps are", "nomad-dask schema --find 'band gap'"),
     ),
     "plan": (
-        ("A table of the parts that a harvest would have", "nomad-dask plan --query @query.json"),
+        (
+            "The parts that a harvest would have, and its costs",
+            "nomad-dask plan --query @query.json --required @required.json",
+        ),
         ("In parts of 500 entries, all of them listed", "nomad-dask plan --partition-size 500 --all"),
         ("For a program", "nomad-dask plan --npartitions 8 --json"),
     ),

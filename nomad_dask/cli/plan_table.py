@@ -20,14 +20,14 @@ def facts(plan: Plan, found: Forecast | None, per_second: float | None) -> list[
     """What there is to say of the whole plan, each with its name."""
     said = [("Entries", _entries(plan)), ("Segments", _segments(plan))]
     if found is None:
-        return said
+        return [*said, ("Costs", "not told: they depend on --required, and so does the cut of a harvest")]
     said += [
         (
             "Data",
             f"about {amounts.size(found.n_bytes)} of JSON: {amounts.size(found.bytes_per_entry)} an entry, "
             f"in a sample of {found.sampled:,}",
         ),
-        ("Requests", f"about {found.requests:,}"),
+        ("Requests", f"about {found.requests:,}; more for entries without archive, and for retries"),
     ]
     if found.least_seconds is not None and per_second:
         said.append(
@@ -63,9 +63,9 @@ def table(plan: Plan, said: list[tuple[str, str]], *, whole: bool) -> Renderable
         grid.add_row(name, Text(words))
     rows = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for name in ("Segment", "Entries"):
-        rows.add_column(name, justify="right")
+        rows.add_column(name, justify="right", no_wrap=True)
     for name in ("From (exclusive)", "Up to"):
-        rows.add_column(name, overflow="ellipsis", no_wrap=True)
+        rows.add_column(name, overflow="ellipsis")
     left_out = 0 if whole else max(0, len(plan) - 2 * _ENDS)
     for number in range(len(plan)):
         if left_out <= 1 or not _ENDS <= number < len(plan) - _ENDS:

@@ -25,7 +25,7 @@ class Forecast:
     n_bytes: int
     """Of JSON in all answers."""
     requests: int
-    """Without retries."""
+    """Without retries, and without those that ask once more for entries that did not come."""
     least_seconds: float | None
     """What the rate of requests alone makes of it; None where there is no limit. A server that is slow needs longer."""
 

@@ -11,11 +11,13 @@ import sys
 import pandas as pd
 import pytest
 from distributed import Client
+from terminals import terminal
 
 from nomad_dask.edges.store import Store
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
 
+COMMAND = [sys.executable, "-m", "nomad_dask"]
 REQUIRED = '{"results": {"material": "*"}}'
 
 
@@ -341,3 +343,36 @@ def test_a_scheduler_that_dies_is_one_message_and_no_loss(tmp_path):
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert "scheduler went away" in done.stderr and "run the same command again" in done.stderr
     assert Store.at(tmp_path / "h").receipts(Store.at(tmp_path / "h").manifest().id)
+
+
+def test_a_plan_with_what_is_required_tells_the_costs_and_is_the_harvests_own(
+    url, call, on_cluster, tmp_path
+):
+    """The forecast is of the same cut, and of about as many requests and bytes as the harvest comes to."""
+    line = ("--url", url, "--required", '{"run": "*", "results": "*"}')
+    told = json.loads(call("plan", *line, "--json", check=0).stdout)
+    said = call("plan", *line, check=0).stdout
+    assert "# data: about" in said and "# time: at least" in said
+    on_cluster("harvest", *line, "--out", tmp_path / "h", check=0)
+    store = Store.at(tmp_path / "h")
+    manifest = store.stored()
+    receipts = store.receipts(manifest.id).values()
+    assert [[s.after, s.upto, s.size] for s in manifest.plan] == told["segments"]
+    without = sum(len(receipt.missing) for receipt in receipts)
+    requests = sum(receipt.requests for receipt in receipts)
+    assert requests - 2 * without - 2 <= told["forecast"]["requests"] <= requests
+    assert told["forecast"]["n_bytes"] == pytest.approx(sum(r.n_bytes for r in receipts), rel=0.3)
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_a_plan_on_a_terminal_is_a_table(url, columns):
+    with terminal([*COMMAND, "plan", "--url", url, "--npartitions", "50"], columns=columns) as ours:
+        told, code = ours.drawn()
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line).rstrip() for line in told.splitlines()]
+    assert code == 0 and max(map(len, lines)) <= columns
+    rows = [line.split()[0] for line in lines if re.match(r"\s+(\d+|…) ", line)]
+    assert rows == ["0", "1", "2", "3", "4", "…", "45", "46", "47", "48", "49"]
+    assert "40 more (--all" in told
+    with terminal([*COMMAND, "plan", "--url", url, "--npartitions", "50", "--all"]) as ours:
+        whole, _ = ours.drawn()
+    assert len(re.findall(r"^\s+\d+ ", whole, re.MULTILINE)) == 50

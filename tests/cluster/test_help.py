@@ -148,3 +148,22 @@ def test_completion_in_a_real_bash(shell, tmp_path):
             bash.type(keys)
             bash.wait_for(line)
             bash.type("\x15")
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "completed"),
+    [
+        ("zsh", "nomad-dask harvest --layout n", '"nested"'),
+        ("fish", "nomad-dask harvest --layout n", "nested"),
+        ("zsh", "nomad-dask harv", '"harvest":"Harvest a query'),
+        ("fish", "nomad-dask harv", "harvest\tHarvest a query"),
+    ],
+)
+def test_completion_answers_zsh_and_fish(shell, name, line, completed):
+    """What these shells' scripts ask the command, and that the scripts are there."""
+    asked = {"_NOMAD_DASK_COMPLETE": f"complete_{name}", "_TYPER_COMPLETE_ARGS": line}
+    action = {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    told = subprocess.run(
+        ["nomad-dask"], env=os.environ | asked | action, capture_output=True, text=True, timeout=60
+    )
+    assert completed in told.stdout
