@@ -19,6 +19,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -73,6 +74,9 @@ def whole(
 def main() -> None:
     """The entry point: runs a command, and turns errors into one message and an exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a letter that the terminal lacks ends no command
     warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
     try:
         raise SystemExit(app(prog_name="nomad-dask", standalone_mode=False))

@@ -1,7 +1,9 @@
 """`nomad-dask status`: what it draws, what it says on a pipe, what it gives to programs; in time and without colours."""
 
 import io
+import os
 import re
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -94,6 +96,14 @@ def test_in_a_terminal_it_is_drawn_in_colours_that_no_color_takes_away(halfway):
     with terminal([*STATUS, place], NO_COLOR="1") as ours:
         plain, _ = ours.drawn()
     assert not re.search(r"\x1b\[[\d;]*3[0-7]", plain) and "░" in plain
+
+
+def test_letters_that_an_output_lacks_end_nothing(halfway):
+    with terminal([*STATUS, halfway.url], PYTHONIOENCODING="ascii") as ours:
+        told, code = ours.drawn()
+    assert code == 3 and told.isascii() and "entry ? is broken" in told
+    asked = {"capture_output": True, "env": os.environ | {"PYTHONIOENCODING": "ascii"}, "timeout": 60}
+    assert b"entry ? is broken" in subprocess.run([*STATUS, halfway.url], **asked).stdout
 
 
 def test_on_a_pipe_there_are_words_and_json(halfway, call):
