@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..pure.errors import ProtocolError
 from ..pure.report import Failure, Ref
@@ -38,6 +38,16 @@ class Asked:
         return found
 
 
+class Part(NamedTuple):
+    """Archives of a delivery that were decoded together."""
+
+    archives: list[Archived]
+    n_bytes: int
+    """As JSON."""
+    text: bytes | None = None
+    """The JSON list of rows that they were decoded of; None where that is not at hand."""
+
+
 @dataclass(slots=True)
 class Delivery:
     """What one batch brought: archives, entries that have none, entries that failed; each entry in one of them."""
@@ -67,27 +77,25 @@ class Delivery:
         self.brought += other.brought
         self.seconds = max(self.seconds, other.seconds)
 
-    def parts(self) -> Iterator[tuple[list[Archived], int]]:
-        """The archives, a piece at a time, each piece with its bytes as JSON; once.
+    def parts(self) -> Iterator[Part]:
+        """The archives, a piece at a time; once.
 
         A piece is forgotten here when the next is asked for. `absent` and `broken` are known when all were taken. Python's
         collector rests from the first piece to the last: it would look at each while it lives.
         """
         with collector_paused():
             if self.archives:
-                yield self.archives, self.n_bytes - sum(len(rows.body) for _, rows in self.packed)
+                yield Part(self.archives, self.n_bytes - sum(len(rows.body) for _, rows in self.packed))
             while self.packed:
                 asked, rows = self.packed.pop()
                 left = {ref.entry_id: ref for ref in asked.refs}
                 yield from self._unpacked(asked, rows, left)
 
-    def _unpacked(
-        self, asked: Asked, rows: Rows, left: dict[str, Ref]
-    ) -> Iterator[tuple[list[Archived], int]]:
+    def _unpacked(self, asked: Asked, rows: Rows, left: dict[str, Ref]) -> Iterator[Part]:
         pieces = rows.pieces()
         while True:
             try:
-                some, n_bytes = next(pieces, (None, 0))
+                some, text = next(pieces, (None, b""))
                 if some is not None and not are_archives(some):
                     raise ValueError
             except ValueError:
@@ -99,7 +107,7 @@ class Delivery:
             part = asked.joined(some, left)
             self.brought += len(part)
             del some
-            yield part, n_bytes
+            yield Part(part, len(text), text)
             del part
 
 

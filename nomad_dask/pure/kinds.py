@@ -18,16 +18,30 @@ from nomad_dask.pure.required import Leaf, Node, Required, prune
 def kinds_of(samples: Iterable[Mapping[str, Any]], required: Required) -> dict[str, str]:
     """The type of each name that the samples have, in the order in which they were met; `null` and `list<null>` where
     nothing but nulls and empty lists was seen. Cost: one walk over the samples."""
-    found: list[_Seen] = []
+    kinds = Kinds(required)
+    kinds.add(samples)
+    return kinds.found()
 
-    def compile(name: str, node: Node | None) -> _Seen:
-        found.append(_Seen(name, node))
-        return found[-1]
 
-    root = Level("", required.root, compile)
-    for archive in samples:
-        _walk(archive, root)
-    return {seen.name: seen.kind for seen in found if seen.kind is not None}
+class Kinds:
+    """The types of all names that were seen so far."""
+
+    def __init__(self, required: Required) -> None:
+        self._seen: list[_Seen] = []
+        self._root = Level("", required.root, self._compile)
+
+    def _compile(self, name: str, node: Node | None) -> _Seen:
+        self._seen.append(_Seen(name, node))
+        return self._seen[-1]
+
+    def add(self, samples: Iterable[Mapping[str, Any]]) -> None:
+        """Look at more archives."""
+        for archive in samples:
+            _walk(archive, self._root)
+
+    def found(self) -> dict[str, str]:
+        """As `kinds_of`."""
+        return {seen.name: seen.kind for seen in self._seen if seen.kind is not None}
 
 
 class _Seen:

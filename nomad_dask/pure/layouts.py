@@ -133,6 +133,16 @@ class _OneTable:
         return {ONLY: ""}
 
 
+def wide_schema(
+    kinds: Mapping[str, str], required: Required, definitions: Definitions | None = None
+) -> Schema:
+    """The schema of the types that were found in samples (`kinds_of`), with what the server's says of them."""
+    schema = schema_of(kinds)
+    if definitions is None:
+        return schema
+    return described(schema, definitions, seen=idle(kinds), documents=required.documents)
+
+
 @dataclass(frozen=True)
 class _Wide(_OneTable):
     name: str = "wide"
@@ -143,11 +153,7 @@ class _Wide(_OneTable):
         required: Required,
         definitions: Definitions | None = None,
     ) -> Schema:
-        kinds = kinds_of(samples, required)
-        schema = schema_of(kinds)
-        if definitions is None:
-            return schema
-        return described(schema, definitions, seen=idle(kinds), documents=required.documents)
+        return wide_schema(kinds_of(samples, required), required, definitions)
 
     def with_types(self, schema: Schema, given: GivenTypes) -> Schema:
         return schema.with_types(given)

@@ -28,27 +28,28 @@ class Rows:
     bounds: tuple[int, ...]
     """Where each piece begins, and where the last one ends."""
 
-    def pieces(self) -> Iterator[tuple[list[Any], int]]:
-        """The rows, piece by piece, each with its bytes. Raises ValueError at a piece that is no JSON.
+    def pieces(self) -> Iterator[tuple[list[Any], bytes]]:
+        """The rows, piece by piece, each with the JSON that it was decoded of. Raises ValueError at one that is none.
 
         Pieces that were cut inside of a row are put together again: all that is left is decoded at once.
         """
         end = self.bounds[-1]
         for begin, until in zip(self.bounds, self.bounds[1:], strict=False):
+            text = self._text(begin, until)
             try:
-                rows = self._decoded(begin, until)
+                rows = decoded(text)
             except ValueError:
                 if until == end:
                     raise
-                yield self._decoded(begin, end), end - begin
+                text = self._text(begin, end)
+                yield decoded(text), text
                 return
-            yield rows, until - begin
+            yield rows, text
 
-    def _decoded(self, begin: int, until: int) -> list[Any]:
+    def _text(self, begin: int, until: int) -> bytes:
+        """A list of the rows that begin and end there."""
         comma = until != self.bounds[-1]
-        text = memoryview(self.body)[begin : until - comma]
-        rows: list[Any] = decoded(b"".join((b"[", text, b"]")))
-        return rows
+        return b"".join((b"[", memoryview(self.body)[begin : until - comma], b"]"))
 
 
 def undecoded(body: bytes, size: int = PIECE) -> tuple[Any, Rows | None]:

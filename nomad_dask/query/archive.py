@@ -145,7 +145,7 @@ class Archive(_View):
     some microseconds; the schema is asked for at the first attribute.
 
     Args:
-        tree: the archive's JSON; kept, not copied.
+        tree: the archive's JSON, or a function that gives it when it is first needed; kept, not copied.
         entry_id, upload_id: whose it is.
         definitions: the server's schema, or a function that gives it (or None). Such a function is called once
             for each archive that is walked over, so it should remember; it is pickled with the archive, while a
@@ -154,24 +154,30 @@ class Archive(_View):
             string, since the numbers in it are those of the whole list.
     """
 
-    __slots__ = ("_definitions", "_entry_id", "_sliced", "_source", "_upload_id")
+    __slots__ = ("_definitions", "_entry_id", "_sliced", "_source", "_tree", "_upload_id")
 
     _kind, _path = ROOT, ""
 
     def __init__(
         self,
-        tree: dict[str, Any],
+        tree: dict[str, Any] | Callable[[], dict[str, Any]],
         entry_id: str,
         upload_id: str,
         definitions: Source = None,
         sliced: frozenset[str] = frozenset(),
     ) -> None:
-        self._json = tree
+        self._tree = tree
         self._sliced = sliced
         self._entry_id = entry_id
         self._upload_id = upload_id
         self._source = definitions
         self._definitions = _UNASKED
+
+    @property
+    def _json(self) -> dict[str, Any]:  # type: ignore[override]
+        if callable(self._tree):
+            self._tree = self._tree()
+        return self._tree
 
     @property
     def entry_id(self) -> str:

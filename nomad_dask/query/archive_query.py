@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -28,7 +29,8 @@ from .archive import Archive
 from .browser import SchemaTree
 from .bulk import Bulk
 from .dataframes import DtypeBackend, entries_to_dataframe
-from .entrylist import Archived, EntryList, again_without_references, batch_of
+from .downloads import Download, blocks_of
+from .entrylist import EntryList, again_without_references, batch_of
 from .messages import Messages
 
 if TYPE_CHECKING:
@@ -134,7 +136,7 @@ class ArchiveQuery(Bulk):
 
     def clear(self) -> None:
         """Forget what was fetched, downloaded and what failed, and begin again at `after`."""
-        self._downloads: list[list[Archived]] = []
+        self._downloads: list[Download] = []
         self._list = EntryList(
             self._server,
             self._question(),
@@ -208,23 +210,27 @@ class ArchiveQuery(Bulk):
         there is nothing more to be had.
 
         Gives `Archive` objects (see there: attributes, references, units), or the plain JSON with `as_plain_dict`. The
-        query keeps the same JSON for `entries_to_dataframe`: copy it before you change it. `number` is `n`.
+        query keeps the same archives for `entries_to_dataframe`: copy JSON before you change it. Archives of large answers
+        are kept as their text until they are walked over; with `as_plain_dict` they take four to six times the memory.
+        `number` is `n`.
         """
-        return self._delivered(run(self._list.download(n or number)), as_plain_dict)
+        found = run(self._list.download(n or number, decoded=as_plain_dict))
+        return self._delivered(found, as_plain_dict)
 
     async def async_download(
         self, n: int = 0, *, as_plain_dict: bool = False, number: int = 0
     ) -> list[Archive] | list[dict[str, Any]]:
         """`download`, for `await`."""
-        return self._delivered(await arun(self._list.download(n or number)), as_plain_dict)
+        found = await arun(self._list.download(n or number, decoded=as_plain_dict))
+        return self._delivered(found, as_plain_dict)
 
-    def _delivered(self, found: list[Archived], as_plain_dict: bool) -> list[Archive] | list[dict[str, Any]]:
+    def _delivered(self, found: Download, as_plain_dict: bool) -> list[Archive] | list[dict[str, Any]]:
         self._downloads.append(found)
         if as_plain_dict:
-            return [tree for _, tree in found]
+            return found.plain()
         definitions = Served(self._server)
         cut = sliced(self.required)
-        return [Archive(tree, ref.entry_id, ref.upload_id, definitions, cut) for ref, tree in found]
+        return [Archive(tree, *ref, definitions, cut) for ref, tree in found.lazily()]
 
     def entries_to_dataframe(
         self,
@@ -254,11 +260,10 @@ class ArchiveQuery(Bulk):
         """
         found = self._selected(query_selection)
         if not resolve_references and not self.required.documents:
-            found = run(
-                again_without_references(self._server, self._question(False), [ref for ref, _ in found])
-            )
+            refs = [ref for download in found for ref in download.refs]
+            found = [run(again_without_references(self._server, self._question(False), refs))]
         return entries_to_dataframe(
-            [(ref.entry_id, ref.upload_id, tree) for ref, tree in found],
+            partial(blocks_of, found),
             self.required,
             keys_to_filter=keys_to_filter,
             from_query=from_query,
@@ -266,10 +271,10 @@ class ArchiveQuery(Bulk):
             definitions=Served(self._server)(),
         )
 
-    def _selected(self, which: str | Sequence[int]) -> list[Archived]:
+    def _selected(self, which: str | Sequence[int]) -> list[Download]:
         downloads = self._downloads
         if which == "last":
-            return next((found for found in reversed(downloads) if found), [])
+            return [found for found in downloads if len(found)][-1:]
         if which == "all":
             chosen: Sequence[int] = range(len(downloads))
         elif (
@@ -280,7 +285,7 @@ class ArchiveQuery(Bulk):
             raise UserError(f"query_selection is 'last', 'all' or a list of download numbers, not {which!r}")
         if wrong := [n for n in chosen if not 0 <= n < len(downloads)]:
             raise UserError(f"there is no download {wrong[0]}: {len(downloads)} were made, numbered from 0")
-        return [archived for n in chosen for archived in downloads[n]]
+        return [downloads[n] for n in chosen]
 
     def _question(self, resolve_references: bool = True, source: Source | None = None) -> Question:
         required = self.required if source is None else required_of(source, self.required.written)

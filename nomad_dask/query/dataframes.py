@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from functools import partial
+from itertools import chain
 
 import pandas as pd
 import pyarrow as pa
@@ -11,20 +12,17 @@ import pyarrow as pa
 from ..edges.memory import system_memory
 from ..edges.quiet import collector_paused
 from ..pure import paths, selection
-from ..pure.flatten import Wide
 from ..pure.frames import DtypeBackend, check_backend, to_pandas
-from ..pure.layouts import WIDE
+from ..pure.growing import Blocks, grown
+from ..pure.layouts import wide_schema
 from ..pure.required import Required
 from ..pure.schema import ENTRY_ID, MORE, UPLOAD_ID
 from ..pure.sections import Definitions
 from ..pure.tables import Tables, TableSchema, infer_tables
 
-Entries: TypeAlias = Sequence[tuple[str, str, Mapping[str, Any] | None]]
-"""Of each entry the id, the upload's id, and its archive: plain JSON, None where the server has none."""
-
 
 def entries_to_dataframe(
-    entries: Entries,
+    blocks: Blocks,
     required: Required,
     *,
     keys_to_filter: str | Sequence[str] | None = None,
@@ -44,10 +42,11 @@ def entries_to_dataframe(
       one integer level per repeating section crossed, named after it (equal names by their whole paths), null where
       an entry has one section in the list's place. Columns are relative to the path (see `pure.tables`).
 
-    Cost: two walks over the archives (for `from_query` two for each required path), and the frame.
+    Cost: two walks over the archives (for `from_query` two for each required path), and the frame. Memory of the wide one: the
+    table, and one block of archives at a time; with `from_query` all are in memory.
 
     Args:
-        entries: what was downloaded.
+        blocks: what was downloaded.
         required: what was asked for.
         keys_to_filter: paths; only columns at or below one of them stay, and it is cut off their names. One that is a
             whole column leaves it its name; names that would collide stay whole. None or empty: no filter. With
@@ -66,10 +65,10 @@ def entries_to_dataframe(
     keys = selection.keys_of(keys_to_filter)
     if not from_query:
         with collector_paused(), system_memory():
-            table = wide_table(entries, required, keys=keys, definitions=definitions)
+            table = wide_table(blocks, required, keys=keys, definitions=definitions)
         return to_pandas(table, index=(ENTRY_ID,), dtype_backend=dtype_backend)
     with collector_paused(), system_memory():
-        tables = path_tables(entries, required, keys=keys, definitions=definitions)
+        tables = path_tables(blocks, required, keys=keys, definitions=definitions)
     return {
         path: to_pandas(table, index=(ENTRY_ID, *levels), dtype_backend=dtype_backend)
         for path, (table, levels) in tables.items()
@@ -77,15 +76,11 @@ def entries_to_dataframe(
 
 
 def wide_table(
-    entries: Entries, required: Required, *, keys: Sequence[str] = (), definitions: Definitions | None = None
+    blocks: Blocks, required: Required, *, keys: Sequence[str] = (), definitions: Definitions | None = None
 ) -> pa.Table:
     """`entry_id` and the columns of the wide frame, with their units and descriptions in the fields' metadata."""
-    archives = [archive for _, _, archive in entries if archive is not None]
-    schema = WIDE.infer(archives, required, definitions)
-    wide = Wide(schema, required)
-    for entry_id, upload_id, archive in entries:
-        wide.append(entry_id, upload_id, archive)
-    table = _without_idle(wide.finish())
+    table = grown(blocks, required, partial(wide_schema, required=required, definitions=definitions))
+    table = _without_idle(table)
     if required.is_whole:
         table = _with_values(table)
     if not keys:
@@ -95,9 +90,10 @@ def wide_table(
 
 
 def path_tables(
-    entries: Entries, required: Required, *, keys: Sequence[str] = (), definitions: Definitions | None = None
+    blocks: Blocks, required: Required, *, keys: Sequence[str] = (), definitions: Definitions | None = None
 ) -> dict[str, tuple[pa.Table, tuple[str, ...]]]:
     """By required path as written: `entry_id`, the levels and the columns of its table, and the levels' names."""
+    entries = list(chain.from_iterable(blocks()))
     archives = [archive for _, _, archive in entries if archive is not None]
     schemas = infer_tables(archives, required, definitions=definitions, documents=required.documents)
     builder = Tables(schemas, required)

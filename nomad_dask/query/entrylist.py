@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, SupportsIndex
 
 from ..edges.archives import archives
+from ..edges.deliveries import Delivery
 from ..edges.pages import list_page
 from ..edges.server import Server
 from ..edges.transport import Client
@@ -17,9 +18,8 @@ from ..pure.limits import BatchSize
 from ..pure.manifest import Question
 from ..pure.report import Failure, Ref
 from ..pure.segments import Segment
+from .downloads import Download, Piece
 from .messages import Messages
-
-Archived = tuple[Ref, dict[str, Any]]
 
 
 class EntryList:
@@ -78,18 +78,19 @@ class EntryList:
         async with self._turn:
             return await self._fetch(n)
 
-    async def download(self, n: int = 0) -> list[Archived]:
+    async def download(self, n: int = 0, *, decoded: bool = False) -> Download:
         """The archives of the next `n` entries, or of all; fetches more where the list is too short.
 
-        An error, or Ctrl-C, on the way gives the entries back to the list: nothing is lost.
+        `decoded`: all of them are wanted as plain JSON. An error, or Ctrl-C, on the way gives the entries back to the list:
+        nothing is lost.
         """
         _check(n)
         async with self._turn:
-            found: list[Archived] = []
+            found = Download()
             try:
-                await self._download_next(n, found)
+                await self._download_next(n, found, decoded)
             except BaseException:
-                self._waiting.extendleft(reversed([ref for ref, _ in found]))
+                self._waiting.extendleft(reversed(found.refs))
                 raise
             return found
 
@@ -110,7 +111,7 @@ class EntryList:
         self._messages.say(f"{added} entries are qualified and added to the download list.")
         return added
 
-    async def _download_next(self, n: int, found: list[Archived]) -> None:
+    async def _download_next(self, n: int, found: Download, decoded: bool) -> None:
         """Fill `found` with the next `n` archives, or all; entries that failed before only where nothing else is left."""
         tried = False
         while len(found) < n or not tried:
@@ -118,9 +119,9 @@ class EntryList:
             batch = self._next(n - len(found) if n > 0 else len(self._waiting))
             if not batch:
                 if not tried:
-                    found += await self._download(self.refs())
+                    await self._download(self.refs(), found, decoded)
                 return
-            found += await self._download(batch)
+            await self._download(batch, found, decoded)
             tried = True
 
     async def _fetch_enough(self, n: int) -> None:
@@ -132,34 +133,40 @@ class EntryList:
     def _next(self, n: int) -> list[Ref]:
         return [self._waiting.popleft() for _ in range(min(n, len(self._waiting)))]
 
-    async def _download(self, refs: list[Ref]) -> list[Archived]:
+    async def _download(self, refs: list[Ref], found: Download, decoded: bool) -> None:
         if not refs:
-            return []
-        found: dict[Ref, dict[str, Any]] = {}
+            return
         settled: set[Ref] = set()
         in_flight = self._server.limits.max_concurrency
-        deliveries = archives(Client(self._server), self._question, refs, self._batch, in_flight, [])
+        client = Client(self._server)
+        packed = not decoded
+        deliveries = archives(client, self._question, refs, self._batch, in_flight, [], packed=packed)
         try:
             bar = self._messages.bar(f"Downloading {len(refs)} entries...", len(refs))
+            pieces: list[Piece] = []
             async with aclosing(deliveries) as running:
                 with bar as advance:
                     async for delivery in running:
-                        found |= dict(delivery.archives)
-                        self._missing += delivery.missing
-                        failed = {failure.entry_id: failure for failure in delivery.failures}
-                        for ref in (*(ref for ref, _ in delivery.archives), *delivery.missing):
-                            self._failing.pop(ref.entry_id, None)
-                        self._failing |= failed
-                        settled |= {
-                            *delivery.missing,
-                            *(Ref(f.entry_id, f.upload_id) for f in delivery.failures),
-                        }
-                        advance(len(delivery.archives) + len(delivery.missing) + len(failed))
+                        for part in delivery.parts():
+                            pieces.append(Piece(part))
+                            for ref, _ in part.archives:
+                                self._failing.pop(ref.entry_id, None)
+                            advance(len(part.archives))
+                        settled |= self._told(delivery)
+                        advance(len(delivery.missing) + len(delivery.failures))
         except BaseException:
             kept = [ref for ref in refs if ref not in settled and ref.entry_id not in self._failing]
             self._waiting.extendleft(reversed(kept))
             raise
-        return [(ref, found[ref]) for ref in refs if ref in found]
+        found.add(pieces, refs)
+
+    def _told(self, delivery: Delivery) -> set[Ref]:
+        """Remember the entries that a delivery tells of and did not bring: which they are."""
+        self._missing += delivery.missing
+        for ref in delivery.missing:
+            self._failing.pop(ref.entry_id, None)
+        self._failing |= {failure.entry_id: failure for failure in delivery.failures}
+        return {*delivery.missing, *(Ref(f.entry_id, f.upload_id) for f in delivery.failures)}
 
 
 def _check(n: Any) -> None:
@@ -167,17 +174,20 @@ def _check(n: Any) -> None:
         raise UserError(f"n is how many entries, from 0 (all) up, not {n!r}")
 
 
-async def again_without_references(server: Server, question: Question, refs: list[Ref]) -> list[Archived]:
+async def again_without_references(server: Server, question: Question, refs: list[Ref]) -> Download:
     """The same entries' archives with references as strings; EntriesFailedError where some do not come again."""
-    found: list[Archived] = []
+    pieces: list[Piece] = []
     failures: list[Failure] = []
     in_flight = server.limits.max_concurrency
-    async for delivery in archives(Client(server), question, refs, BatchSize(), in_flight, []):
-        found += delivery.archives
+    async for delivery in archives(Client(server), question, refs, BatchSize(), in_flight, [], packed=True):
+        for part in delivery.parts():
+            pieces.append(Piece(part))
         failures += delivery.failures
         failures += [Failure(*ref, None, "it has no archive any more", 2) for ref in delivery.missing]
     if failures:
         raise EntriesFailedError(tuple(failures))
+    found = Download()
+    found.add(pieces, refs)
     return found
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..edges.archives import archives, documents
-from ..edges.deliveries import Archived, Delivery
+from ..edges.deliveries import Delivery, Part
 from ..edges.loop import iterate
 from ..edges.memory import system_memory
 from ..edges.pages import listing
@@ -105,9 +105,9 @@ def _build(
     missing: list[Ref] = []
     failures: list[Failure] = []
     for delivery in iterate(deliveries):
-        for part, n_bytes in delivery.parts():
-            _append(builder, part, n_bytes)
-            delivered += [ref.entry_id for ref, _ in part]
+        for part in delivery.parts():
+            _append(builder, part)
+            delivered += [ref.entry_id for ref, _ in part.archives]
             del part
         for ref in delivery.missing:
             builder.append(ref.entry_id, ref.upload_id, None)
@@ -135,9 +135,9 @@ def _build(
     )
 
 
-def _append(builder: Builder, part: Sequence[Archived], n_bytes: int) -> None:
-    each = n_bytes // max(1, len(part))
-    for ref, archive in part:
+def _append(builder: Builder, part: Part) -> None:
+    each = part.n_bytes // max(1, len(part.archives))
+    for ref, archive in part.archives:
         builder.append(ref.entry_id, ref.upload_id, archive, n_bytes=each)
 
 

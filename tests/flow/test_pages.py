@@ -306,7 +306,7 @@ def taken(deliveries):
     """The archives of packed deliveries by id, how many pieces they came in, and the entries without."""
     found, pieces, missing = {}, 0, []
     for delivery in iterate(deliveries):
-        for part, _ in delivery.parts():
+        for part, *_ in delivery.parts():
             assert not found.keys() & {ref.entry_id for ref, _ in part}
             found |= {ref.entry_id: archive for ref, archive in part}
             pieces += 1

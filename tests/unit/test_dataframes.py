@@ -10,6 +10,7 @@ import pytest
 
 from nomad_dask.pure import types
 from nomad_dask.pure.errors import UserError
+from nomad_dask.pure.growing import Blocks
 from nomad_dask.pure.leaves import leaves
 from nomad_dask.pure.required import Required, parse
 from nomad_dask.pure.schema import infer
@@ -39,16 +40,21 @@ ENTRIES: list[tuple[str, str, Any]] = [
 ]
 
 
+def one_by_one(entries: Any) -> Blocks:
+    """Each entry in a block of its own."""
+    return lambda: ([entry] for entry in entries)
+
+
 def wide(
     keys: Any = None, required: Required = WHOLE, entries: Any = ENTRIES, **options: Any
 ) -> pd.DataFrame:
-    frame = entries_to_dataframe(entries, required, keys_to_filter=keys, **options)
+    frame = entries_to_dataframe(one_by_one(entries), required, keys_to_filter=keys, **options)
     assert isinstance(frame, pd.DataFrame)
     return frame
 
 
 def by_path(tree: Any, entries: Any = ENTRIES, **options: Any) -> dict[str, pd.DataFrame]:
-    frames = entries_to_dataframe(entries, parse(tree), from_query=True, **options)
+    frames = entries_to_dataframe(one_by_one(entries), parse(tree), from_query=True, **options)
     assert isinstance(frames, dict)
     return frames
 
@@ -220,10 +226,12 @@ def test_units_and_types_of_the_servers_schema_reach_the_arrow_fields(shared_dat
     definitions = Definitions(orjson.loads((shared_data / "schema.json").read_bytes()))
     entries = [("A", "U", {"run": [{"calculation": [{"energy": {"total": {"value": 1}}}]}]})]
     name = "run.0.calculation.0.energy.total.value"
-    field = wide_table(entries, WHOLE, definitions=definitions).field(name)
+    field = wide_table(one_by_one(entries), WHOLE, definitions=definitions).field(name)
     assert field.metadata[b"unit"] == b"joule" and field.type == pa.float64()
     required = parse({"run": {"calculation": {"energy": "*"}}})
-    table, levels = path_tables(entries, required, definitions=definitions)["run.calculation.energy"]
+    table, levels = path_tables(one_by_one(entries), required, definitions=definitions)[
+        "run.calculation.energy"
+    ]
     assert table.field("total.value").metadata[b"unit"] == b"joule" and levels == ("run", "calculation")
     assert wide(entries=entries, definitions=definitions)[name].tolist() == [1.0]
 

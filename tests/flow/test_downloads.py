@@ -1,0 +1,88 @@
+"""SPEC 3: large downloads are kept as text: what is walked over is decoded for good, frames decode and forget."""
+
+import pickle
+
+import pytest
+
+from nomad_dask import ArchiveQuery
+from nomad_dask.query import downloads
+from nomad_dask.testing import serve
+from nomad_dask.testing.faults import Faults
+from nomad_dask.testing.faults.actions import Garble, Reorder
+from nomad_dask.testing.faults.rules import Rule
+from nomad_dask.testing.generate import PLAIN, generate
+
+ARCHIVES = "entries/archive/query"
+N = 60
+
+
+@pytest.fixture
+def url():
+    with serve(generate(N, seed=4, kind="large", features=PLAIN)) as url:
+        yield url
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """How often pieces were decoded after their download."""
+    calls = []
+    monkeypatch.setattr(downloads, "decoded", lambda text: calls.append(1) or plainly(text))
+    return calls
+
+
+plainly = downloads.decoded
+
+
+def query_of(url, **options):
+    defaults = {"max_requests_per_second": None, "progress": False, "sleep_time": 0.01, "batch_size": 20}
+    return ArchiveQuery(required={"run": "*", "results": "*"}, url=str(url), **(defaults | options))
+
+
+def test_a_walk_decodes_the_piece_it_comes_to_and_once(url, decoded):
+    archives = query_of(url).download()
+    assert len(archives) == N and not decoded
+    assert archives[0].run[0].program.name and archives[0]["run"] is archives[0]["run"]
+    assert len(decoded) == 1
+    energies = [archive.run[0].calculation[-1].energy.total.value for archive in archives]
+    assert all(energies) and len(decoded) > 3
+    before = len(decoded)
+    assert [archive.entry_id for archive in archives] == [a.entry_id for a in archives if a["results"]]
+    assert len(decoded) == before
+
+
+def test_a_frame_leaves_archives_as_text(url, decoded, monkeypatch):
+    monkeypatch.setattr(downloads, "BLOCK_BYTES", 2**20)
+    query = query_of(url)
+    query.download()
+    frame = query.entries_to_dataframe()
+    pieces = len(decoded)
+    assert pieces > 3
+    again = query.entries_to_dataframe()
+    assert len(decoded) == 2 * pieces and again.equals(frame)
+
+
+def test_plain_dicts_and_archives_give_the_same_frame(url):
+    plain, lazy = query_of(url), query_of(url)
+    dicts, archives = plain.download(as_plain_dict=True), lazy.download()
+    assert lazy.entries_to_dataframe().equals(plain.entries_to_dataframe())
+    assert [dict(archive) for archive in archives] == dicts
+    assert plain.entries_to_dataframe(from_query=True)["run"].equals(
+        lazy.entries_to_dataframe(from_query=True)["run"]
+    )
+
+
+@pytest.mark.parametrize("action", [Garble(0.3), Reorder()], ids=str)
+def test_what_came_broken_or_in_another_order_is_in_the_lists_order(url, action):
+    calm = query_of(url)
+    calm.download()
+    url.faults = Faults([Rule(action, nth=(1,), path=ARCHIVES)])
+    query = query_of(url)
+    archives = query.download()
+    frame = query.entries_to_dataframe()
+    assert list(frame.index) == [archive.entry_id for archive in archives] == sorted(frame.index)
+    assert frame.equals(calm.entries_to_dataframe())
+
+
+def test_an_archive_pickles_with_what_it_holds(url):
+    archive = query_of(url).download(1)[0]
+    assert pickle.loads(pickle.dumps(archive)) == archive
