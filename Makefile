@@ -7,6 +7,7 @@ DLT := .venvs/dlt
 BROWSER := .venvs/browser
 RELEASE := .venvs/release
 LOWEST := .venvs/lowest
+JUPYTER := .venvs/jupyter
 
 .PHONY: demo test fuzz test-peers test-browser test-lowest test-python dist test-release lint bench bench-check bench-serve bench-20m bench-memory bench-scale clean
 
@@ -25,8 +26,9 @@ fuzz: $(VENV)/installed-dev
 test-peers: $(VENV)/installed-dev $(PEERS)/installed
 	$(BIN)/pytest tests/peers
 
-# The harvest page in a real browser, with axe (by npm). Needs Chromium and npm, and says so where they are not.
-test-browser: $(VENV)/installed-dev $(BROWSER)/installed
+# The harvest page, with axe (by npm), and the quickstart notebook in a JupyterLab (240 MB), in a real browser. Needs
+# Chromium and npm, and says so where they are not.
+test-browser: $(VENV)/installed-dev $(BROWSER)/installed $(JUPYTER)/installed
 	NOMAD_DASK_BROWSER=1 $(BIN)/pytest tests/browser
 
 # With the lowest versions that pyproject.toml allows (4 minutes on two cores).
@@ -103,6 +105,12 @@ $(DLT)/installed: benchmarks/comparison/dlt-requirements.txt
 	rm -rf $(DLT)
 	$(PYTHON) -m venv $(DLT)
 	$(DLT)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(JUPYTER)/installed: tests/browser/jupyter-requirements.txt
+	rm -rf $(JUPYTER)
+	$(PYTHON) -m venv $(JUPYTER)
+	$(JUPYTER)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 $(BROWSER)/installed: Makefile

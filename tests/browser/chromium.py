@@ -88,7 +88,7 @@ class Chromium:
                 return answer["result"]
 
     def open(self, path, *, width=1280, height=900, dark=False, media="screen", scripts=True):
-        """Show a file, at a width, in light or dark, when it is loaded."""
+        """Show a file or a url, at a width, in light or dark, when it is loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -100,7 +100,8 @@ class Chromium:
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.events.clear()
-        self.call("Page.navigate", url=Path(path).resolve().as_uri())
+        is_url = str(path).startswith("http")
+        self.call("Page.navigate", url=path if is_url else Path(path).resolve().as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
 
@@ -116,10 +117,16 @@ class Chromium:
         """Type into what has the focus."""
         self.call("Input.insertText", text=text)
 
-    def screenshot(self, path):
-        """The whole page as a PNG."""
+    def press(self, key, code):
+        """A key with its code, as a person presses it."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def screenshot(self, path, box=None):
+        """The whole page as a PNG, or a box of it."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         whole = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 8000), "scale": 1}
+        whole |= box or {}
         taken = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=whole)
         Path(path).write_bytes(base64.b64decode(taken["data"]))
 
