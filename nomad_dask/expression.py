@@ -33,6 +33,7 @@ from .pure.sections import Definitions
 from .pure.segments import ALPHABET, Plan, Segment
 from .sides.definitions import known_definitions
 from .sides.partitions import Reading, read_frame, read_frames
+from .watching import Named, read_told, watch
 
 
 class Shared(Expr):
@@ -50,16 +51,16 @@ class Shared(Expr):
         return (None, None)
 
     def _layer(self) -> dict[Any, Any]:
-        return {(self._name, 0): DataNode((self._name, 0), self.operand("value"))}
+        return {(self._name, 0): DataNode((self._name, 0), Named(self._name, self.operand("value")))}
 
 
 class _Told(Expr):
-    """Known by its other operands, of which `user_meta` is made: an empty frame of many columns is slow to hash."""
+    """Known by its other operands: of these `user_meta` is made, which is slow to hash; and `spoken` changes no data."""
 
     def __dask_tokenize__(self) -> str:
         if not self._determ_token:
             named = zip(self._parameters, self.operands, strict=True)
-            told = [operand for name, operand in named if name != "user_meta"]
+            told = [operand for name, operand in named if name not in ("user_meta", "spoken")]
             self._determ_token = tokenize(type(self), *told, ensure_deterministic=True)
         return self._determ_token
 
@@ -94,14 +95,21 @@ class _Logical(_OfPlan):
         return known_definitions(self.reading.job.server)
 
     def _read(self, reading: Reading, meta: Any, function: Callable[..., Any]) -> Read:
-        """The node that stands in the graph."""
-        return Read(Shared(reading), self.operand("plan"), meta, function, self.operand("_partitions"))
+        """The node that stands in the graph. From now on a notebook that is spoken to looks out for its tasks."""
+        read = Read(Shared(reading), self.operand("plan"), meta, function, self.operand("_partitions"))
+        if self.operand("spoken"):
+            segments = self.operand("plan").segments
+            watch(read.job, _label(reading), [segments[index] for index in read._partitions])
+        return read
 
 
 class ReadSegments(_Logical):
     """A frame whose partitions are segments; `columns` of None are all, and an empty list is the index alone."""
 
-    _parameters = ["reading", "plan", "user_meta", "columns", "_partitions", "_series"]  # noqa: RUF012
+    _parameters = [  # noqa: RUF012
+        *("reading", "plan", "user_meta", "spoken"),
+        *("columns", "_partitions", "_series"),
+    ]
     _defaults = {"columns": None, "_partitions": None, "_series": False}  # noqa: RUF012
     _absorb_projections = True
 
@@ -137,7 +145,7 @@ class ReadTables(_Logical):
     `wanted`: the paths to read, each with the columns that are needed of it, or None for all of them.
     """
 
-    _parameters = ["reading", "plan", "wanted", "_partitions"]  # noqa: RUF012
+    _parameters = ["reading", "plan", "spoken", "wanted", "_partitions"]  # noqa: RUF012
     _defaults = {"wanted": None, "_partitions": None}  # noqa: RUF012
 
     ndim = 0
@@ -191,10 +199,17 @@ class Read(_OfPlan):
     def _meta(self) -> Any:
         return self.operand("user_meta")
 
+    @property
+    def job(self) -> str:
+        """The name by which its tasks tell how far they are."""
+        name: str = self.operand("shared")._name
+        return name
+
     def _filtered_task(self, name: Any, index: int) -> Task:
-        shared = TaskRef((self.operand("shared")._name, 0))
+        shared = TaskRef((self.job, 0))
         segment = self.operand("plan").segments[index]
-        return Task(name, within_limits, self.operand("function"), shared, segment, _data_producer=True)
+        called = within_limits, read_told, self.operand("function")
+        return Task(name, *called, shared, segment, _data_producer=True)
 
 
 class Part(_Told, Blockwise):
@@ -229,6 +244,20 @@ class Part(_Told, Blockwise):
         return Task(name, _item, frame, self.operand("key"), self.operand("columns"))
 
 
+def _label(reading: Reading) -> str:
+    """What a computation reads, for people."""
+    if reading.columns is None:
+        return "Computing all columns"
+    if not reading.columns:
+        return "Computing the list of entries"
+    more = len(reading.columns) - _NAMED
+    return f"Computing {', '.join(reading.columns[:_NAMED])}" + (f" and {more} more" if more > 0 else "")
+
+
+_NAMED = 3
+"""Columns that a label names."""
+
+
 def _item(partition: Any, key: str, columns: Sequence[str] | None) -> Any:
     found = partition[key]
     return found if columns is None else found[[*columns]]
@@ -247,13 +276,13 @@ _LAST = "~"
 """After every entry id."""
 
 
-def frame_of(reading: Reading, plan: Plan) -> Any:
-    """The Dask collection over a plan's segments, wide or nested."""
+def frame_of(reading: Reading, plan: Plan, *, spoken: bool = False) -> Any:
+    """The Dask collection over a plan's segments, wide or nested; `spoken`: a notebook shows how far it is computed."""
     (meta,) = reading.meta().values()
-    return new_collection(ReadSegments(reading, plan, meta))
+    return new_collection(ReadSegments(reading, plan, meta, spoken))
 
 
-def frames_of(reading: Reading, plan: Plan) -> dict[str, Any]:
+def frames_of(reading: Reading, plan: Plan, *, spoken: bool = False) -> dict[str, Any]:
     """The Dask collections of the tables, by required path; those that are computed together share their downloads."""
-    shared = ReadTables(reading, plan)
+    shared = ReadTables(reading, plan, spoken)
     return {path: new_collection(Part(shared, path, meta)) for path, meta in reading.meta().items()}

@@ -40,11 +40,15 @@ def partitions(reading: Reading, plan: Plan) -> list[Delayed]:
     return [read(read_any, shared, segment) for segment in plan.segments]
 
 
-def lazy_frames(reading: Reading, plan: Plan) -> LazyFrames:
-    """A plan as lazy frames: one partition per segment, meta and divisions known. Nothing is asked for now."""
+def lazy_frames(reading: Reading, plan: Plan, *, spoken: bool = False) -> LazyFrames:
+    """A plan as lazy frames: one partition per segment, meta and divisions known. Nothing is asked for now.
+
+    `spoken`: a notebook shows how far a computation is.
+    """
     from .expression import frame_of, frames_of
 
-    frames: LazyFrames = (frames_of if reading.job.layout.name == "tables" else frame_of)(reading, plan)
+    of = frames_of if reading.job.layout.name == "tables" else frame_of
+    frames: LazyFrames = of(reading, plan, spoken=spoken)
     return frames
 
 

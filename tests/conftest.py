@@ -27,3 +27,12 @@ def shared_data() -> Path:
     if not (folder / "recorded.jsonl").exists():
         pytest.skip(f"no recorded answers at {folder}; set NOMAD_DASK_SHARED_DATA")
     return folder
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """A notebook's kernel, which keeps what is shown below its cells."""
+    from kernels import below_the_cell
+
+    with below_the_cell(monkeypatch) as kernel:
+        yield kernel

@@ -14,8 +14,8 @@ from .report import Receipt, Report
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """What work has done and taken so far; tallies add up."""
+class Done:
+    """What work has done and taken so far; what several did adds up."""
 
     entries: int = 0
     """Dealt with: delivered, without archive, or failed."""
@@ -26,11 +26,11 @@ class Tally:
     requests: int = 0
     segments: int = 0
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+    def __add__(self, other: Done) -> Done:
+        return Done(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
     @classmethod
-    def of(cls, done: Report | Receipt) -> Tally:
+    def of(cls, done: Report | Receipt) -> Done:
         """What a report, or one segment's receipt, says was done."""
         if isinstance(done, Report):
             return cls(done.entries, done.failed, done.n_bytes, done.requests, done.done)
@@ -41,21 +41,21 @@ class Tally:
 class Progress:
     """How far some work is. Rates and the time left go by what this run did, not by what earlier ones had left."""
 
-    done: Tally = Tally()
+    done: Done = Done()
     total: int | None = None
     """Entries in all; None: not known. Of an estimate, what is done may be more."""
     segments: int | None = None
     """Segments in all; None where the work is not cut into any."""
     seconds: float = 0.0
     """Since this run began, by the clock."""
-    before: Tally = Tally()
+    before: Done = Done()
     """What earlier runs had done when this one began."""
 
     @classmethod
     def of_reports(cls, report: Report, before: Report | None = None) -> Progress:
         """The progress of a harvest whose last report is this; `before`: the one that it began with."""
-        earlier = Tally.of(before) if before is not None else Tally()
-        return cls(Tally.of(report), report.total, report.segments, report.seconds, earlier)
+        earlier = Done.of(before) if before is not None else Done()
+        return cls(Done.of(report), report.total, report.segments, report.seconds, earlier)
 
     @property
     def share(self) -> float | None:
@@ -101,7 +101,7 @@ class Progress:
         return f"{count(self.done.entries)} of {count(max(self.total, self.done.entries))} entries"
 
     def facts(self) -> list[str]:
-        """The pieces of the line of words, without the count: bytes, rates, failures, and the time left."""
+        """The pieces of the line of words, without the count: bytes, rates, failures, the time left or taken."""
         facts = [size(self.done.n_bytes)]
         if self.seconds:
             facts += [
@@ -112,6 +112,8 @@ class Progress:
         facts.append(f"{count(self.done.failed)} failed")
         if self.left:
             facts.append(f"{duration(self.left)} left")
+        elif self.share == 1 and self.seconds:
+            facts.append(f"in {duration(self.seconds)}")
         return facts
 
     def line(self) -> str:

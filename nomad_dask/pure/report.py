@@ -182,6 +182,12 @@ class Report:
         """Entries dealt with so far: delivered, without archive, or failed."""
         return self.rows + self.failed
 
+    def _repr_html_(self) -> str:
+        """The report in a notebook."""
+        from .cards import report_card
+
+        return report_card(self)
+
     def plus(self, receipt: Receipt, planned: int | None = None) -> Report:
         """The report with one more receipt; `planned`: how many entries its segment holds, where that is exact."""
         due = planned if receipt.planned is None else receipt.planned

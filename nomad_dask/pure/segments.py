@@ -219,6 +219,13 @@ class Plan:
         segments = tuple(Segment(*row) for row in tree["segments"])
         return cls(segments, tree["total"], tree["exact"], tree.get("matched"))
 
+    def _repr_html_(self) -> str:
+        """The plan in a notebook: its segments, of many the first and the last."""
+        from .cards import rows_card
+
+        rows = [(n, s.after or "start", s.upto or "end", s.size) for n, s in enumerate(self.segments)]
+        return rows_card(f"Plan: {self}", ("segment", "after", "up to", "entries"), rows, of="segment")
+
     def __str__(self) -> str:
         sizes = [s.size for s in self.segments if s.size is not None]
         each = f", {min(sizes)} to {max(sizes)} entries each" if sizes else ""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeAlias
 
+from ..pure.cards import tree_card
 from ..pure.errors import UserError
 from ..pure.near import hint, near
 from ..pure.required import REF_ARCHIVES
@@ -92,6 +93,9 @@ class _View:
         definition = self._definition()
         names = [*self._json, *(definition.names if definition else ())]
         return sorted({*super().__dir__(), *filter(str.isidentifier, names)})
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._json)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON, as a copy of its own. Costs a walk over all of it."""
@@ -205,6 +209,9 @@ class Archive(_View):
     def __repr__(self) -> str:
         return f"<Archive entry_id={self._entry_id!r} upload_id={self._upload_id!r}: {self._shown()}>"
 
+    def _repr_html_(self) -> str:
+        return tree_card(f"Archive of entry {self._entry_id}, upload {self._upload_id}", self._json)
+
     def __reduce__(self) -> tuple[Any, ...]:
         source: Source = self._source
         if isinstance(source, Definitions):
@@ -296,6 +303,9 @@ class Section(_View):
     def __repr__(self) -> str:
         return f"<Section {self._path}: {self._shown()}>"
 
+    def _repr_html_(self) -> str:
+        return tree_card(f"Section {self._path} of entry {self._home._ids()[0]}", self._json)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Section, (self._json, self._home, self._path, self._kind)
 
@@ -337,6 +347,10 @@ class Sections(Sequence[Any]):
 
     def __repr__(self) -> str:
         return f"<Sections {self._place.path}: {len(self)}>"
+
+    def _repr_html_(self) -> str:
+        shown = {str(number): self._items[number] for number in self._numbers}
+        return tree_card(f"{len(self)} sections {self._place.path}", shown)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Sections, (self._place, self._numbers)

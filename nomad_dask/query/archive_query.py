@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import orjson
@@ -16,6 +15,7 @@ from ..edges.pages import LARGEST_PAGE
 from ..edges.server import Server
 from ..edges.transport import Client
 from ..pure import arguments
+from ..pure.cards import facts_card
 from ..pure.errors import UserError
 from ..pure.layouts import WIDE
 from ..pure.limits import Limits
@@ -71,7 +71,8 @@ class ArchiveQuery(Bulk):
         max_requests_per_second: over the whole job, retries included; None: no limit. NOMAD's public server allows
             about 30.
         timeout: seconds for one request.
-        progress: messages and progress on stderr.
+        progress: messages and progress: on stderr, in a notebook below the cell; there computations of lazy frames show
+            theirs as well.
     """
 
     def __init__(
@@ -313,5 +314,4 @@ class ArchiveQuery(Bulk):
         return f"<ArchiveQuery {'; '.join(f'{name}: {fact}' for name, fact in self._facts().items())}>"
 
     def _repr_html_(self) -> str:
-        rows = (f"<tr><th>{name}</th><td>{escape(fact)}</td></tr>" for name, fact in self._facts().items())
-        return f"<table><caption>ArchiveQuery</caption>{''.join(rows)}</table>"
+        return facts_card("ArchiveQuery", self._facts())

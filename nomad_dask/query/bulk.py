@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from ..display.showing import reports_shown
 from ..edges.loop import run
 from ..edges.server import Server
 from ..edges.store import Store
@@ -38,6 +39,7 @@ class Bulk:
     """The part of a query object that cuts the entry list into segments, and hands these to Dask."""
 
     batch_size: int | None
+    progress: bool
     _cut: Cut
     _server: Server
 
@@ -150,7 +152,8 @@ class Bulk:
 
         chosen = _layout_of(layout, from_query)
         cut, how = self._cut_as(partition_size, npartitions), (chosen, source, resolve_references)
-        return lazy_frames(*self._reading(cut, *how, on_failure, on_new, schema, dtype_backend))
+        reading, plan = self._reading(cut, *how, on_failure, on_new, schema, dtype_backend)
+        return lazy_frames(reading, plan, spoken=self.progress)
 
     def to_parquet(
         self,
@@ -177,8 +180,10 @@ class Bulk:
 
         Layouts, `source` and the other options are as in `to_dask_dataframe`; of tables there is a folder for each
         required path below `path/data`. Runs on `workers` local processes, on the cluster at `scheduler`, or on
-        `client`. `progress` is called with the report after each segment. Read the data with
-        `nomad_dask.open_dataset(path)`, or `path/data` with any reader of Parquet.
+        `client`. Read the data with `nomad_dask.open_dataset(path)`, or `path/data` with any reader of Parquet.
+
+        `progress` is called with the report after each segment. Without it a notebook and a terminal show how far the
+        harvest is, and a script without a terminal nothing; nor does anything under `ArchiveQuery(progress=False)`.
         """
         from ..clusters import Cluster
         from ..harvest import harvest
@@ -195,28 +200,31 @@ class Bulk:
                 f"{store.url} lies in this process's memory, and the workers are others; give a folder"
             )
         cluster.check()
-        manifest = store.manifest()
-        if manifest is None:
-            store.check_writable()
-            how = {"on_new": on_new, "batch_size": self.batch_size, "given": schema}
-            asked = make_manifest(Client(self._server), question, cut, chosen=chosen, **how)  # type: ignore[arg-type]
-            manifest = store.create(run(asked))
-        logged_in = self._server.login is not None
-        same = identity(self._server.url, question, chosen, cut.after, cut.results_max, logged_in)
-        manifest.must_match(same, store.url)
-        if (partition_size or npartitions) and len(manifest.plan) != cut.segments(manifest.plan.total, None):
-            warnings.warn(
-                f"going on with the stored plan of {len(manifest.plan)} segments, whatever size is asked for now",
-                stacklevel=2,
+        with reports_shown(f"Harvest into {os.fspath(path)}", tell=progress, spoken=self.progress) as tell:
+            manifest = store.manifest()
+            if manifest is None:
+                store.check_writable()
+                how = {"on_new": on_new, "batch_size": self.batch_size, "given": schema}
+                asked = make_manifest(Client(self._server), question, cut, chosen=chosen, **how)  # type: ignore[arg-type]
+                manifest = store.create(run(asked))
+            logged_in = self._server.login is not None
+            same = identity(self._server.url, question, chosen, cut.after, cut.results_max, logged_in)
+            manifest.must_match(same, store.url)
+            if (partition_size or npartitions) and len(manifest.plan) != cut.segments(
+                manifest.plan.total, None
+            ):
+                warnings.warn(
+                    f"going on with the stored plan of {len(manifest.plan)} segments, whatever size is asked for now",
+                    stacklevel=2,
+                )
+            return harvest(
+                store,
+                manifest,
+                self._server,
+                cluster=client or cluster,
+                retry_failures=retry_failures,
+                progress=tell,
             )
-        return harvest(
-            store,
-            manifest,
-            self._server,
-            cluster=client or cluster,
-            retry_failures=retry_failures,
-            progress=progress,
-        )
 
     def _cut_as(self, partition_size: int | None, npartitions: int | None) -> Cut:
         return replace(self._cut, partition_size=partition_size, npartitions=npartitions)

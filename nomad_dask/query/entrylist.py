@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from contextlib import aclosing
 from dataclasses import replace
@@ -16,6 +17,7 @@ from ..edges.transport import Client
 from ..pure.errors import EntriesFailedError, UserError
 from ..pure.limits import BatchSize
 from ..pure.manifest import Question
+from ..pure.progress import Done, Progress
 from ..pure.report import Failure, Ref
 from ..pure.segments import Segment
 from .downloads import Download, Piece
@@ -138,22 +140,31 @@ class EntryList:
             return
         settled: set[Ref] = set()
         in_flight = self._server.limits.max_concurrency
-        client = Client(self._server)
+        client, began, done = Client(self._server), time.monotonic(), Done()
         packed = not decoded
         deliveries = archives(client, self._question, refs, self._batch, in_flight, [], packed=packed)
+
+        def progress() -> Progress:
+            costs = Done(n_bytes=client.tally.n_bytes, requests=client.tally.requests)
+            return Progress(done + costs, len(refs), seconds=time.monotonic() - began)
+
         try:
-            bar = self._messages.bar(f"Downloading {len(refs)} entries...", len(refs))
+            bar = self._messages.bar(f"Downloading {len(refs)} entries...")
             pieces: list[Piece] = []
             async with aclosing(deliveries) as running:
-                with bar as advance:
+                with bar as show:
+                    show(Progress(total=len(refs)))
                     async for delivery in running:
                         for part in delivery.parts():
                             pieces.append(Piece(part))
                             for ref, _ in part.archives:
                                 self._failing.pop(ref.entry_id, None)
-                            advance(len(part.archives))
+                            done += Done(len(part.archives))
+                            show(progress())
                         settled |= self._told(delivery)
-                        advance(len(delivery.missing) + len(delivery.failures))
+                        failed = len(delivery.failures)
+                        done += Done(len(delivery.missing) + failed, failed)
+                        show(progress())
         except BaseException:
             kept = [ref for ref in refs if ref not in settled and ref.entry_id not in self._failing]
             self._waiting.extendleft(reversed(kept))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..display.showing import reports_shown
 from ..edges.store import Store
 from ..pure.errors import UserError
 from ..pure.report import Report
@@ -64,7 +65,8 @@ def update(
     cluster.check()
     server = ArchiveQuery(**manifest.asked(), **connection)._server
     manifest.must_match(manifest.identity() | {"logged_in": server.login is not None}, store.url)
-    return update(store, manifest, server, prune=prune, cluster=client or cluster, progress=progress)
+    with reports_shown(f"Update of {os.fspath(path)}", tell=progress, spoken=True) as tell:
+        return update(store, manifest, server, prune=prune, cluster=client or cluster, progress=tell)
 
 
 _CONNECTION = (

@@ -16,12 +16,14 @@ from ..pure.errors import EntriesFailedError, RefusedError, UserError
 from ..pure.frames import DtypeBackend, check_backend, to_pandas
 from ..pure.include import settled
 from ..pure.layouts import ONLY, empty
+from ..pure.progress import Done
 from ..pure.projection import narrow, narrow_tables
 from ..pure.report import Failure, Receipt
 from ..pure.required import Required
 from ..pure.schema import ENTRY_ID, UPLOAD_ID
 from ..pure.sections import Definitions
 from ..pure.segments import Segment
+from .telling import tell
 from .worker import Job, Tables, in_order, read_segment
 
 OnFailure = Literal["raise", "null"]
@@ -120,13 +122,16 @@ def _read(reading: Reading, segment: Segment) -> tuple[Tables, Receipt]:
         if error.status != 422 or job.narrower is None or job.question.source != "documents":
             raise
         tables, receipt = read_segment(replace(job, narrower=None), segment)
+    tell(Done.of(receipt))
     if receipt.failures and reading.on_failure == "raise":
         raise EntriesFailedError(receipt.failures)
     return tables, receipt
 
 
 def _listed(job: Job, segment: Segment) -> pa.Table:
-    refs = [ref for page in iterate(listing(Client(job.server), job.question, segment)) for ref in page]
+    client = Client(job.server)
+    refs = [ref for page in iterate(listing(client, job.question, segment)) for ref in page]
+    tell(Done(len(refs), 0, client.tally.n_bytes, client.tally.requests, 1))
     names = {ENTRY_ID: [r.entry_id for r in refs], UPLOAD_ID: [r.upload_id for r in refs]}
     return pa.table({name: pa.array(values, pa.string()) for name, values in names.items()})
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2] / "nomad_dask"
-LAYERS = ["pure", "edges", "sides", "dask", "query", "people"]
-DASK = {"clusters", "expression", "frame", "harvest", "limiter", "logins", "updates"}
+LAYERS = ["pure", "display", "edges", "sides", "dask", "query", "people"]
+DASK = {"clusters", "expression", "frame", "harvest", "limiter", "logins", "updates", "watching"}
 PEOPLE = {"__init__", "__main__", "cli", "console", "demonstration", "harvest_page"}
 MODULES = sorted(ROOT.rglob("*.py"))
 
@@ -15,7 +15,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 def layer_of(dotted: str) -> str:
     """The layer of a module named from the package's root, such as `edges.pages`."""
     head = dotted.split(".")[0]
-    if head in ("pure", "edges", "sides", "query", "testing"):
+    if head in ("pure", "display", "edges", "sides", "query", "testing"):
         return head
     if head in DASK:
         return "dask"

@@ -4,12 +4,12 @@ import orjson
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nomad_dask.pure.progress import Progress, Tally
+from nomad_dask.pure.progress import Done, Progress
 from nomad_dask.pure.report import Failure, Receipt, Report
 from nomad_dask.pure.segments import Plan, segments_between
 
 amounts = st.integers(0, 10**9)
-tallies = st.builds(Tally, amounts, amounts, amounts, amounts, st.integers(0, 500))
+tallies = st.builds(Done, amounts, amounts, amounts, amounts, st.integers(0, 500))
 progresses = st.builds(
     Progress,
     tallies,
@@ -48,14 +48,14 @@ def test_rates_and_the_time_left_are_of_this_run(before, more, seconds):
 
 
 def test_one_line_of_words():
-    earlier = Tally(1000, 0, 500_000, 10, 1)
-    progress = Progress(earlier + Tally(1000, 2, 3_000_000, 20, 1), 10_000, 10, 10.0, earlier)
+    earlier = Done(1000, 0, 500_000, 10, 1)
+    progress = Progress(earlier + Done(1000, 2, 3_000_000, 20, 1), 10_000, 10, 10.0, earlier)
     assert progress.line() == (
         "2,000 of 10,000 entries, 3.5 MB, 100 entries/s, 300 kB/s, 2 requests/s, 2 failed, 80 s left"
     )
-    assert Progress(Tally(), 10).line() == "0 of 10 entries, 0 bytes, 0 failed"
-    assert Progress(Tally(12), 10).counted() == "12 of 12 entries", "the total was an estimate"
-    assert Progress(Tally(12)).counted() == "12 entries"
+    assert Progress(Done(), 10).line() == "0 of 10 entries, 0 bytes, 0 failed"
+    assert Progress(Done(12), 10).counted() == "12 of 12 entries", "the total was an estimate"
+    assert Progress(Done(12)).counted() == "12 entries"
 
 
 def test_a_report_and_the_receipts_that_it_adds_up_say_the_same():
@@ -64,7 +64,7 @@ def test_a_report_and_the_receipts_that_it_adds_up_say_the_same():
     receipts = [Receipt(0, "", "M", 3, n_bytes=10, requests=2)]
     receipts += [Receipt(1, "M", "", 3, failures=(lost,), n_bytes=5, requests=9)]
     first, both = Report.of(plan, receipts[:1]), Report.of(plan, receipts)
-    assert Tally.of(both) == Tally.of(receipts[0]) + Tally.of(receipts[1]) == Tally(7, 1, 15, 11, 2)
+    assert Done.of(both) == Done.of(receipts[0]) + Done.of(receipts[1]) == Done(7, 1, 15, 11, 2)
     progress = Progress.of_reports(both, first)
     assert (progress.total, progress.segments, progress.share, progress.left) == (7, 2, 1.0, 0.0)
-    assert Progress.of_reports(first).before == Tally()
+    assert Progress.of_reports(first).before == Done()
