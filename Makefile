@@ -57,7 +57,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# All ways to the same table, ours and others', side by side (25 minutes); the table and the plot go to README.md.
+# All ways to the same table, ours and others', side by side (40 minutes); the tables and the plot go to the READMEs.
 bench: $(VENV)/installed-dev $(PEERS)/installed $(DLT)/installed
 	$(BIN)/python benchmarks/limits.py --readme
 	$(BIN)/python benchmarks/compare.py --readme

@@ -4,11 +4,12 @@
 
 One embedded archive in a process of its own for each workload, walked once before; each run of each contender is a
 process too. Only the job is timed: imports, and the start of a cluster, are apart (`starting`). Contenders take
-turns, and each does a warm-up first. Those that take minutes do fewer entries, fewer times: rates are compared. Nobody has a limit of
+turns, and each does a warm-up first. Those that take minutes do fewer entries: rates are compared. Nobody has a limit of
 requests but nomad-lab as its guide documents it. What each one does is told in `benchmarks/comparison/`.
 
-Results go to `benchmarks/results/compare.json`, with `--readme` to README.md and the plot too. `--check` measures what the
-promised ratios need, the limited ones of `limits.py` too, prints each with its bar, and ends with 1 unless all hold.
+With `--readme` the results go to `benchmarks/results/compare.json`, the table and the plot to README.md, the promised ratios to
+benchmarks/README.md; else to `benchmarks/.results`. `--check` prints each promised ratio with its bar, those of requests
+limited as `limits.py` found them last, and ends with 1 unless all hold.
 """
 
 import argparse
@@ -17,20 +18,21 @@ import os
 import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from comparison.contenders import CONTENDERS, WORKLOADS, Contender, Workload
 from comparison.context import context
 from comparison.ratios import figures, verdicts
-from comparison.report import context_in_words, plot, table
+from comparison.report import context_in_words, plot, ratios_table, table
 from comparison.runners import Run, rounds, run
 from comparison.served import Archive, served
-from placed import RESULTS, place
+from options import names
+from placed import OWN, place, results
 
 from nomad_dask.pure.limits import BatchSize
 
 FLOORS = ("bytes", "decode", "decode-quiet")
-STORED = RESULTS / "compare.json"
 
 
 def main() -> None:
@@ -39,24 +41,29 @@ def main() -> None:
     chosen = [c for c in CONTENDERS.values() if not options.only or c.name in options.only]
     where = {c.environment: c.python for c in chosen}
     known = context(where | {"": CONTENDERS["wide"].python}, runs=options.runs, scale=options.scale)
-    results = {name: compared(WORKLOADS[name], chosen, options) for name in options.workloads}
+    runs = {name: compared(WORKLOADS[name], chosen, options) for name in options.workloads}
     known["load_after"], known["seconds"] = round(os.getloadavg()[0], 1), round(time.monotonic() - began)
-    found = {name: result["figures"] for name, result in results.items()}
-    notes = {c.name: note for c in chosen if (note := noted(c, options.runs))}
+    found = {name: result["figures"] for name, result in runs.items()}
+    notes = noted(chosen)
     print(f"\n{table(found, notes)}\n\n{known['seconds']} s in all")
-    RESULTS.mkdir(exist_ok=True)
-    stored = {"context": known, "workloads": results}
-    if options.readme or options.check:
-        STORED.write_text(json.dumps(stored, indent=1) + "\n")
+    folder = results(shown=options.readme)
+    (folder / "compare.json").write_text(json.dumps({"context": known, "workloads": runs}, indent=1) + "\n")
+    judged = verdicts(found, limited(folder))
     if options.readme:
-        plot(found, RESULTS / "compare.svg")
+        plot(found, folder / "compare.svg")
         words = f"{context_in_words(known)}\n\n![entries a second](benchmarks/results/compare.svg)"
         print(place("compare", f"{table(found, notes)}\n\n{words}"))
+        print(place("ratios", f"{ratios_table(judged)}\n\n{context_in_words(known)}", OWN))
     if options.check:
-        limited = json.loads((RESULTS / "limits.json").read_text())["workloads"]
-        judged = verdicts(found, limited)
         print(*judged, sep="\n")
         sys.exit(0 if all(one.holds for one in judged) else 1)
+
+
+def limited(folder: Path) -> dict[str, Any]:
+    """What `limits.py` found last; nothing where it has not run."""
+    stored = folder / "limits.json"
+    found: dict[str, Any] = json.loads(stored.read_text())["workloads"] if stored.exists() else {}
+    return found
 
 
 def arguments() -> argparse.Namespace:
@@ -70,18 +77,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--readme", action="store_true")
     return parser.parse_args()
-
-
-def names(known: Any) -> Any:
-    """A list of known names, from text."""
-
-    def split(text: str) -> list[str]:
-        for name in text.split(","):
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-        return text.split(",")
-
-    return split
 
 
 def compared(workload: Workload, contenders: list[Contender], options: argparse.Namespace) -> dict[str, Any]:
@@ -135,12 +130,9 @@ def tell(workload: Workload, contender: Contender, done: Run, *, warm_up: bool) 
     )
 
 
-def noted(contender: Contender, runs: int) -> str:
-    """What the table says of who did less."""
-    less = [f"{contender.share:.0%} of the entries"] if contender.share < 1 else []
-    if contender.runs < runs:
-        less.append(f"{contender.runs} run{'s' if contender.runs > 1 else ''}")
-    return ", ".join(less)
+def noted(contenders: list[Contender]) -> dict[str, str]:
+    """What the table says of those that did less."""
+    return {c.name: f"{c.share:.0%} of the entries" for c in contenders if c.share < 1}
 
 
 if __name__ == "__main__":

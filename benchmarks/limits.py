@@ -1,10 +1,10 @@
 """The same archives from a server that allows 20 requests a second and takes 100 ms to begin an answer.
 
-    python benchmarks/limits.py [--runs 3] [--only cluster,nomad] [--scale 1] [--readme]
+    python benchmarks/limits.py [--runs 5] [--only cluster,nomad] [--scale 1] [--readme]
 
 Ours by default, nomad-lab as its guide documents it, dlt. Beyond the limit the server answers 503; who is answered so asks
-again. Entries a second, of few entries where that takes minutes. Results go to `benchmarks/results/limits.json`, with
-`--readme` to README.md too.
+again. Entries a second, of few entries where that takes minutes. With `--readme` results go to
+`benchmarks/results/limits.json` and README.md, else to `benchmarks/.results`.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from comparison.ratios import figures
 from comparison.report import limits_table
 from comparison.runners import Run, rounds, run
 from comparison.served import served
-from placed import RESULTS, place
+from options import names
+from placed import place, results
 
-STORED = RESULTS / "limits.json"
 LIMIT, LATENCY = 20, 0.1
 CONTENDERS = {
     c.name: c
@@ -37,9 +37,9 @@ CONTENDERS = {
             share=0.5,
         ),
         Contender(
-            "nomad", "nomad-lab: as its guide documents it", "nomad_job.py", "documented", "peers", 0.02, 2
+            "nomad", "nomad-lab: as its guide documents it", "nomad_job.py", "documented", "peers", 0.02
         ),
-        Contender("dlt", "dlt: tuned, to Parquet", "dlt_job.py", "tuned", "dlt", 0.25, 2),
+        Contender("dlt", "dlt: tuned, to Parquet", "dlt_job.py", "tuned", "dlt", 0.25),
     )
 }
 
@@ -50,12 +50,12 @@ def main() -> None:
     chosen = [c for c in CONTENDERS.values() if not options.only or c.name in options.only]
     where = {c.environment: c.python for c in chosen} | {"": CONTENDERS["cluster"].python}
     known = context(where, runs=options.runs, scale=options.scale, limit=LIMIT, latency=LATENCY)
-    results = {name: limited(WORKLOADS[name], chosen, options) for name in ("small", "large")}
+    measured = {name: limited(WORKLOADS[name], chosen, options) for name in ("small", "large")}
     known["seconds"] = round(time.monotonic() - began)
-    RESULTS.mkdir(exist_ok=True)
-    stored = {"context": known, "workloads": {name: result["figures"] for name, result in results.items()}}
-    STORED.write_text(json.dumps(stored | {"runs": results}, indent=1) + "\n")
-    notes = {c.name: note for c in chosen if (note := noted(c, options.runs))}
+    stored = {"context": known, "workloads": {name: result["figures"] for name, result in measured.items()}}
+    kept = results(shown=options.readme) / "limits.json"
+    kept.write_text(json.dumps(stored | {"runs": measured}, indent=1) + "\n")
+    notes = noted(chosen)
     text = limits_table(stored["workloads"], {c.name: c.title for c in chosen}, notes, known)
     print(f"\n{text}\n\n{known['seconds']} s in all")
     if options.readme:
@@ -64,10 +64,8 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument(
-        "--only", type=lambda text: text.split(","), default=[], help="contenders, separated by commas"
-    )
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--only", type=names(CONTENDERS), default=[], help="contenders, separated by commas")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of entries")
     parser.add_argument("--readme", action="store_true")
     return parser.parse_args()

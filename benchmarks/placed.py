@@ -1,4 +1,4 @@
-"""Where tables of figures go: between two markers in the project's README, or in that of the benchmarks."""
+"""Where figures go: results into a folder, their tables between two markers in a README."""
 
 from pathlib import Path
 
@@ -6,6 +6,16 @@ BENCHMARKS = Path(__file__).resolve().parent
 README = BENCHMARKS.parent / "README.md"
 OWN = BENCHMARKS / "README.md"
 RESULTS = BENCHMARKS / "results"
+"""What the READMEs show."""
+_TRIED = BENCHMARKS / ".results"
+"""Of runs that are not to be shown; not part of the project."""
+
+
+def results(*, shown: bool) -> Path:
+    """The folder for the results of a run."""
+    folder = RESULTS if shown else _TRIED
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def place(mark: str, text: str, readme: Path = README) -> str:

@@ -23,7 +23,8 @@ from types import ModuleType
 from typing import Any
 
 from comparison.context import context
-from placed import OWN, RESULTS, place
+from options import names
+from placed import OWN, RESULTS, place, results
 from scaling import columns, entries, partitions, workers
 from scaling.slopes import BAR, Curve, Point, table
 from scaling.timing import ENOUGH, MOST, Cost
@@ -39,7 +40,7 @@ def main() -> None:
     if options.readme:
         kept = json.loads(STORED.read_text()) if STORED.exists() else {}
         found = {name: (kept | found)[name] for name in AXES if name in kept | found}
-        RESULTS.mkdir(exist_ok=True)
+        results(shown=True)
         STORED.write_text(json.dumps(found, indent=1) + "\n")
         print(
             place(
@@ -68,7 +69,7 @@ def steep(found: dict[str, Any]) -> list[str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", type=names, default=list(AXES), help="of these, separated by commas")
+    parser.add_argument("--only", type=names(AXES), default=list(AXES), help="of these, separated by commas")
     parser.add_argument("--smallest", type=int, default=None, help="only so many sizes of each")
     parser.add_argument(
         "--readme", action="store_true", help="keep the results, and put the table in its place"
@@ -77,14 +78,6 @@ def arguments() -> argparse.Namespace:
     if options.smallest and options.readme:
         parser.error("--readme keeps whole curves; leave --smallest out")
     return options
-
-
-def names(text: str) -> list[str]:
-    """Known axes, from text."""
-    for name in text.split(","):
-        if name not in AXES:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(AXES)}")
-    return text.split(",")
 
 
 def measured(axis: ModuleType, smallest: int | None) -> list[Curve]:

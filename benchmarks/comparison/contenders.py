@@ -49,8 +49,6 @@ class Contender:
     """Its folder below `.venvs`; this process's own where it has none."""
     share: float = 1.0
     """Of the entries: those that take minutes do a part of them, since a rate is what counts."""
-    runs: int = 100
-    """At the most."""
     searched: tuple[int, ...] = ()
     """Batch sizes of which the best is found first."""
 
@@ -85,7 +83,7 @@ CONTENDERS = {
         Contender("cluster", "nomad-dask: two processes, wide, to Parquet", "ours.py", "cluster"),
         Contender("download", "nomad-dask: download and entries_to_dataframe", "ours.py", "download"),
         Contender(
-            "nomad", "nomad-lab: as its guide documents it", "nomad_job.py", "documented", "peers", 0.02, 2
+            "nomad", "nomad-lab: as its guide documents it", "nomad_job.py", "documented", "peers", 0.02
         ),
         Contender(
             "nomad-tuned",
@@ -95,9 +93,9 @@ CONTENDERS = {
             "peers",
             searched=SEARCHED,
         ),
-        Contender("dlt", "dlt: tuned, arrays in cells, to Parquet", "dlt_job.py", "tuned", "dlt", 0.25, 3),
+        Contender("dlt", "dlt: tuned, arrays in cells, to Parquet", "dlt_job.py", "tuned", "dlt", 0.25),
         Contender(
-            "dlt-full", "dlt: tuned, a table of each list, to Parquet", "dlt_job.py", "full", "dlt", 0.05, 1
+            "dlt-full", "dlt: tuned, a table of each list, to Parquet", "dlt_job.py", "full", "dlt", 0.05
         ),
         Contender("script", "script of an afternoon, json_normalize", "script.py", "afternoon"),
     )

@@ -1,10 +1,11 @@
 """How results are shown: tables and a plot."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from comparison.contenders import CONTENDERS, WORKLOADS, Workload
+from comparison.ratios import Verdict
 
 Found = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Figures by workload and contender."""
@@ -96,6 +97,26 @@ def plot(found: Found, path: Path) -> None:
 def _colour(name: str) -> str:
     title = CONTENDERS[name].title
     return next(colour for family, colour in _FAMILIES.items() if title.startswith(family))
+
+
+def ratios_table(verdicts: Iterable[Verdict]) -> str:
+    """Each promised ratio by workload, as Markdown; those that hold are bold."""
+    rows: dict[str, list[Verdict]] = {}
+    for one in verdicts:
+        rows.setdefault(one.said, []).append(one)
+    lines = ["| ratio | small | large |", "|---|---:|---:|"]
+    for said, of in rows.items():
+        cells = {one.workload: _judged(one) for one in of}
+        lines.append(f"| {said} | {cells['small']} | {cells['large']} |")
+    return "\n".join(lines)
+
+
+def _judged(one: Verdict) -> str:
+    value = (
+        "not measured" if one.ratio is None else f"{one.ratio:.2f}" if one.ratio < 10 else f"{one.ratio:.0f}"
+    )
+    wanted = f"{'at most' if one.at_most else 'at least'} {one.bar:g}"
+    return f"{f'**{value}**' if one.holds else value} ({wanted})"
 
 
 def context_in_words(context: Mapping[str, Any]) -> str:

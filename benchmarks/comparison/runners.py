@@ -109,10 +109,8 @@ def _resident(process: psutil.Process) -> int:
 
 
 def rounds(contenders: Iterable[Contender], n: int) -> Iterable[tuple[int, Contender]]:
-    """A warm-up each (round 0), then `n` rounds, each begun by another one; who runs less often leaves sooner."""
+    """A warm-up each (round 0), then `n` rounds, each begun by another one."""
     todo = list(contenders)
     for k in range(n + 1):
         first = k % max(1, len(todo))
-        for contender in todo[first:] + todo[:first]:
-            if k <= contender.runs:
-                yield k, contender
+        yield from ((k, contender) for contender in todo[first:] + todo[:first])
