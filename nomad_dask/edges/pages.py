@@ -131,18 +131,33 @@ def is_text(row: dict[str, Any], name: str) -> bool:
     return isinstance(row.get(name), str)
 
 
+async def walk(
+    client: Client,
+    question: Question,
+    segment: Segment,
+    include: Sequence[str] = NAMES,
+    page_size: int = LARGEST_PAGE,
+) -> AsyncIterator[Page]:
+    """The pages of all entries of a segment, in id order, but for empty ones.
+
+    A list shorter than the server's own count is an error.
+    """
+    rest = segment
+    while True:
+        found = await page(client, question, rest, page_size, include)
+        if found.rows:
+            yield found
+        if found.total == len(found.rows):
+            return
+        rest = Segment(found.refs[-1].entry_id, segment.upto)
+
+
 async def listing(
     client: Client, question: Question, segment: Segment, page_size: int = LARGEST_PAGE
 ) -> AsyncIterator[list[Ref]]:
-    """Pages of all entries of a segment, in id order. A list shorter than the server's own count is an error."""
-    rest = segment
-    while True:
-        refs, total = await list_page(client, question, rest, page_size)
-        if refs:
-            yield refs
-        if total == len(refs):
-            return
-        rest = Segment(refs[-1].entry_id, segment.upto)
+    """The names of all entries of a segment, in id order, page by page."""
+    async for found in walk(client, question, segment, NAMES, page_size):
+        yield found.refs
 
 
 def _body(question: Question, segment: Segment, size: int, include: Sequence[str] | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 
 from ..edges.loop import run
-from ..edges.pages import LARGEST_PAGE, NAMES, listing, page
+from ..edges.pages import NAMES, walk
 from ..edges.transport import Client
 from ..pure.history import TIMES, Run, is_news, is_recent, known_until, looking_back, moved_since, stamp
 from ..pure.manifest import Manifest, Question
@@ -56,18 +56,17 @@ def since_when(manifest: Manifest, receipt: Receipt | None) -> str:
     return looking_back(known_until(manifest.history, manifest.created, receipt.run if receipt else 0))
 
 
-async def moved(
-    client: Client, question: Question, interval: Segment, since: str
+async def with_times(
+    client: Client, question: Question, interval: Segment, since: str | None = None
 ) -> AsyncIterator[tuple[Ref, str]]:
-    """Entries of an interval with a time from `since` on, in id order, each with its times. 10,000 a request."""
-    asked, rest = replace(question, query=moved_since(question.query, since)), interval
-    while True:
-        found = await page(client, asked, rest, LARGEST_PAGE, (*NAMES, *TIMES))
+    """Entries of an interval in id order, each with its times: those with a time from `since` on, or all.
+
+    10,000 a request.
+    """
+    asked = question if since is None else replace(question, query=moved_since(question.query, since))
+    async for found in walk(client, asked, interval, (*NAMES, *TIMES)):
         for ref, row in zip(found.refs, found.rows, strict=True):
             yield ref, stamp(row)
-        if found.total == len(found.rows):
-            return
-        rest = Segment(found.refs[-1].entry_id, interval.upto)
 
 
 async def segments_with_news(client: Client, manifest: Manifest, receipts: Mapping[int, Receipt]) -> set[int]:
@@ -75,7 +74,7 @@ async def segments_with_news(client: Client, manifest: Manifest, receipts: Mappi
     plan, since = manifest.plan, looking_back(known_until(manifest.history, manifest.created))
     interval = Segment(plan.segments[0].after, plan.segments[-1].upto)
     numbers: set[int] = set()
-    async for ref, times in moved(client, manifest.question, interval, since):
+    async for ref, times in with_times(client, manifest.question, interval, since):
         number = plan.holding(ref.entry_id)
         receipt = receipts.get(number)
         if receipt is None or number in numbers:
@@ -137,17 +136,21 @@ class _Change:
 
 
 def _change(task: Update, before: Receipt, job: Job, client: Client, segment: Segment) -> _Change:
-    news = run(_news(client, job.question, segment, task.since, before))
-    if not news and not task.run.prune:
+    """With `prune` all names are listed, and only once: two lists might tell of two states of the server."""
+    prune = task.run.prune
+    listed = run(_listed(client, job.question, segment, None if prune else task.since))
+    news = {
+        ref: times for ref, times in listed.items() if is_news(ref.entry_id, times, task.since, before.seen)
+    }
+    if not news and not prune:
         return _Change(frozenset(), {}, frozenset())
     with_rows = ids_in(_parts(task, job, ()))
     held = frozenset(with_rows | {*before.bare, *(ref.entry_id for ref in before.missing)})
-    if not task.run.prune:
+    if not prune:
         return _Change(held, news, frozenset())
     known = held | {failure.entry_id for failure in before.failures}
-    listed = run(_names(client, job.question, segment))
-    unknown = {ref: stamp({}) for entry_id, ref in listed.items() if entry_id not in known}
-    return _Change(held, unknown | news, known - listed.keys())
+    unknown = {ref: times for ref, times in listed.items() if ref.entry_id not in known}
+    return _Change(held, unknown | news, known - {ref.entry_id for ref in listed})
 
 
 def _parts(task: Update, job: Job, columns: Sequence[str] | None = None) -> Tables:
@@ -156,18 +159,8 @@ def _parts(task: Update, job: Job, columns: Sequence[str] | None = None) -> Tabl
     return {key: task.store.read_part(task.number, folder, columns) for key, folder in folders.items()}
 
 
-async def _news(
-    client: Client, question: Question, segment: Segment, since: str, before: Receipt
-) -> dict[Ref, str]:
-    return {
-        ref: times
-        async for ref, times in moved(client, question, segment, since)
-        if is_news(ref.entry_id, times, since, before.seen)
-    }
-
-
-async def _names(client: Client, question: Question, segment: Segment) -> dict[str, Ref]:
-    return {ref.entry_id: ref async for refs in listing(client, question, segment) for ref in refs}
+async def _listed(client: Client, question: Question, segment: Segment, since: str | None) -> dict[Ref, str]:
+    return {ref: times async for ref, times in with_times(client, question, segment, since)}
 
 
 def _planned(before: Receipt, exact_size: int | None) -> int | None:

@@ -183,6 +183,22 @@ def test_what_was_withdrawn_stays_until_it_is_asked_to_go(served, archive, clust
     assert again.complete and again.update.pruned == 0
 
 
+def test_prune_lists_each_segment_once(served, archive, cluster, tmp_path):
+    """What is new, what moved and what is gone are read off one list: two might tell of two states of the server."""
+    harvest(served, tmp_path / "h", cluster)
+    ids = public(archive)
+    archive.reprocess(ids[:30], halved)
+    archive.withdraw(ids[30:40])
+    archive.appear(public(archive._corpus)[280:])
+    served.log.clear()
+    done = update(tmp_path / "h", prune=True, client=cluster, **FAST).update
+    assert (done.added, done.changed, done.pruned) == (20, 30, 10)
+    assert [request.path for request in served.log if "entry_id:any" not in str(request.body)] == (
+        ["entries/query"] * (2 + 6)
+    ), "the server's time, a count, and a list of each segment"
+    assert update(tmp_path / "h", client=cluster, **FAST).update.changed == 0, "the times are known"
+
+
 def test_what_becomes_visible_without_a_time_that_moves_is_found_by_prune(served, archive, cluster, tmp_path):
     harvest(served, tmp_path / "h", cluster)
     embargoed = private(archive, "embargo")[:3]
