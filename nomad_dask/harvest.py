@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Progress = Callable[[Report], None]
 _GIVE_UP_AFTER = 3
 """Segments that may fail as a whole, one after the other, before the harvest stops."""
-_NONE: dict[str, int] = {}
+_NONE: dict[str, Any] = {}
 _LOOK_EVERY = 2.0
 """Seconds between two looks at how many workers there are."""
 
@@ -52,7 +52,7 @@ def harvest(
     The dataset's manifest must be in its place already. Returns the report; raises UnfinishedError when segments are
     left over because the server or workers kept failing, with what was done kept.
     """
-    receipts = {number: _kept(receipt) for number, receipt in store.receipts(manifest.id).items()}
+    receipts = store.receipts(manifest.id)
     again = [n for n, r in receipts.items() if r.failures] if retry_failures else []
     first = Task(store, manifest.id, server, 0)
     tasks = [replace(first, number=n) for n in range(len(manifest.plan)) if n not in receipts]
@@ -71,7 +71,12 @@ def carry_out(
     cluster: Cluster | Client | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Run tasks of a dataset, and bring `receipts` and `failures.parquet` up to date; then all parts must stand."""
+    """Run tasks of a dataset, and bring `receipts` and `failures.parquet` up to date; then all parts must stand.
+
+    Of the receipts given, too, only what the client needs to the end is kept.
+    """
+    for number, receipt in receipts.items():
+        receipts[number] = _kept(receipt)
     if tasks:
         store.open_for_writing(manifest)
         try:
@@ -178,7 +183,8 @@ def _kept(receipt: Receipt) -> Receipt:
     A harvest may have hundreds of thousands; whoever wants the rest finds it in the dataset.
     """
     nothing = {"after": "", "upto": "", "first": None, "last": None, "finished": "", "dataset": ""}
-    return replace(receipt, statuses=_NONE, batch_sizes=(), concurrency=(), **nothing)  # type: ignore[arg-type]
+    lists = {"statuses": _NONE, "seen": _NONE, "batch_sizes": (), "concurrency": (), "bare": ()}
+    return replace(receipt, **nothing, **lists)  # type: ignore[arg-type]
 
 
 def _in_flight(

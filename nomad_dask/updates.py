@@ -61,7 +61,7 @@ def update(
             number,
             run=this,
             since=since_when(manifest, receipts.get(number)),
-            before=receipts.get(number),
+            whole=number not in receipts,
         )
         for number in numbers
     ]

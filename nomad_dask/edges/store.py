@@ -149,7 +149,7 @@ class Store:
             sizes[name] = content.size
             self._write(f"data/{name}", content)
         receipt = replace(receipt, parts=sizes)
-        self._write(f"segments/{receipt.segment:05d}.json", orjson.dumps(receipt.to_json()))
+        self._write(_receipt_name(receipt.segment), orjson.dumps(receipt.to_json()))
         return receipt
 
     def read_part(self, number: int, folder: str = "", columns: Sequence[str] | None = None) -> pa.Table:
@@ -164,14 +164,12 @@ class Store:
         with self._files.open(f"data/{part_name(folder, number)}") as file:
             yield pq.ParquetFile(file, buffer_size=_LOOK_BYTES)
 
-    def receipts(self, manifest: str, numbers: Iterable[int] | None = None) -> dict[int, Receipt]:
-        """The finished segments (or those named) of one manifest, by number. Two listings, and one small read each.
+    def receipts(self, manifest: str) -> dict[int, Receipt]:
+        """The finished segments of one manifest, by number. Two listings, and one small read each.
 
         A receipt that is unreadable, another manifest's, or whose part is gone or of another size, is none.
         """
         names = {name for name in self._files.names("segments") if name.endswith(".json")}
-        if numbers is not None:
-            names &= {f"{n:05d}.json" for n in numbers}
         raw = self._files.read_all(f"segments/{name}" for name in sorted(names))
         found = {receipt.segment: receipt for content in raw if (receipt := _receipt(content))}
         sizes = self.part_sizes()
@@ -180,6 +178,12 @@ class Store:
             for number, receipt in sorted(found.items())
             if receipt.dataset == manifest and receipt.stands(sizes)
         }
+
+    def receipt(self, manifest: str, number: int) -> Receipt | None:
+        """One segment's receipt, whether or not its part is still as it says. One small read, whatever the dataset's size."""
+        content = self._files.read(_receipt_name(number))
+        receipt = _receipt(content) if content is not None else None
+        return receipt if receipt is not None and receipt.dataset == manifest else None
 
     def part_sizes(self) -> dict[str, int]:
         """The sizes of the files that are there, by their names below `data/`. One listing."""
@@ -207,6 +211,10 @@ class Store:
 def part_name(folder: str, number: int) -> str:
     """The name of a part's file below `data/`."""
     return f"{folder}/part-{number:05d}.parquet" if folder else f"part-{number:05d}.parquet"
+
+
+def _receipt_name(number: int) -> str:
+    return f"segments/{number:05d}.json"
 
 
 def _parquet(table: pa.Table) -> pa.Buffer:

@@ -43,8 +43,8 @@ class Update(Task):
     run: Run = field(kw_only=True)
     since: str = field(kw_only=True)
     """From which time on entries of this segment may be news."""
-    before: Receipt | None = field(kw_only=True, default=None)
-    """The segment's receipt; None: it has none that counts, and is read whole."""
+    whole: bool = field(kw_only=True, default=False)
+    """The segment has no receipt that counts, and is read whole."""
 
     def write(self) -> Receipt:
         """Do it; the receipt of the segment, which is the one before where nothing is to be done."""
@@ -88,27 +88,28 @@ def write_update(task: Update) -> Receipt:
     """Bring one segment to what the server has of it now: its part, then its receipt, which is returned.
 
     Where nothing moved (and, with `prune`, nothing is gone), nothing is written. Memory: the part, and the entries
-    that are read.
+    that are read. The receipt before it is read here, and does not travel: it may name every entry.
     """
     manifest = stored_manifest(task.store, task.manifest)
     segment, job = manifest.plan.segments[task.number], job_of(manifest, task.server)
     prune = task.run.prune
-    if task.before is None:
+    before = None if task.whole else task.store.receipt(task.manifest, task.number)
+    if before is None:
         tables, receipt = read_segment(job, segment, task.number)
         planned = receipt.listed if prune else None
         return write_tables(task, job, tables, replace(receipt, run=task.run.number, planned=planned))
     client = Client(job.server)
-    change = _change(task, task.before, job, client, segment)
-    planned = _planned(task.before, manifest.plan.exact_size(task.number))
-    short = planned is not None and planned > task.before.listed
+    change = _change(task, before, job, client, segment)
+    planned = _planned(before, manifest.plan.exact_size(task.number))
+    short = planned is not None and planned > before.listed
     if not change.off and not (prune and short):
-        return task.before
+        return before
     late, tried = read_entries(job, [*change.news], segment, task.number)
     tried = replace(tried, requests=tried.requests + client.tally.requests)
     tables = {key: renewed(part, late[key], change.off) for key, part in _parts(task, job).items()}
-    receipt = _receipt(task.before, task.run, change, tried)
+    receipt = _receipt(before, task.run, change, tried)
     if planned is not None:
-        planned = receipt.listed if prune else planned + receipt.listed - task.before.listed
+        planned = receipt.listed if prune else planned + receipt.listed - before.listed
     outside = sum(map(_values_outside, tables.values()))
     return write_tables(task, job, tables, replace(receipt, planned=planned, n_more=outside))
 
@@ -138,10 +139,10 @@ class _Change:
 def _change(task: Update, before: Receipt, job: Job, client: Client, segment: Segment) -> _Change:
     """With `prune` all names are listed, and only once: two lists might tell of two states of the server."""
     prune = task.run.prune
-    listed = run(_listed(client, job.question, segment, None if prune else task.since))
-    news = {
-        ref: times for ref, times in listed.items() if is_news(ref.entry_id, times, task.since, before.seen)
-    }
+    # A task of this run that was lost after its receipt has left nothing to do but what came since.
+    since = looking_back(task.run.begun) if before.run == task.run.number else task.since
+    listed = run(_listed(client, job.question, segment, None if prune else since))
+    news = {ref: times for ref, times in listed.items() if is_news(ref.entry_id, times, since, before.seen)}
     if not news and not prune:
         return _Change(frozenset(), {}, frozenset())
     with_rows = ids_in(_parts(task, job, ()))

@@ -213,7 +213,9 @@ def job_of(manifest: Manifest, server: Server | None = None) -> Job:
 
 def _retried(task: Task, job: Job, segment: Segment) -> tuple[Tables, Receipt]:
     """The part with the entries that failed before, where they come now; the receipt of both tries together."""
-    before = task.store.receipts(task.manifest, [task.number])[task.number]
+    before = task.store.receipt(task.manifest, task.number)
+    if before is None:
+        return read_segment(job, segment, task.number)
     again = [Ref(f.entry_id, f.upload_id) for f in before.failures]
     late, receipt = read_entries(job, again, segment, task.number)
     # A run that was killed after its part and before its receipt has left rows of these entries in the part.

@@ -9,8 +9,10 @@ import pytest
 from distributed import KilledWorker
 
 from nomad_dask import ArchiveQuery, harvest, open_dataset
+from nomad_dask.edges.server import Server
 from nomad_dask.edges.store import Store
-from nomad_dask.pure.errors import DatasetError, RefusedError, ServerError, UnfinishedError
+from nomad_dask.pure.errors import DatasetError, RefusedError, ServerError, StorageError, UnfinishedError
+from nomad_dask.sides.worker import Task
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults, Rule, Status
 
@@ -106,6 +108,24 @@ def test_failed_entries_are_told_and_retried(served, cluster, tmp_path):
     frame = frame_of(tmp_path / "h")
     assert set(frame.index) == ids_at(served) and frame.index.is_monotonic_increasing
     assert "failed" not in set(pd.read_parquet(tmp_path / "h" / "failures.parquet").kind)
+
+
+def test_a_retry_that_is_lost_between_its_part_and_its_receipt_is_done_again(
+    served, cluster, tmp_path, monkeypatch
+):
+    """By the same task, as Dask gives it to another worker: the old receipt speaks of a part that is gone."""
+    served.faults = Faults(poison=sorted(ids_at(served))[7:9])
+    query_of(served).to_parquet(tmp_path / "h", client=cluster, npartitions=1)
+    served.faults = None
+    store = Store.at(tmp_path / "h")
+    manifest = store.manifest()
+    task = Task(store, manifest.id, Server(str(served)), 0, retry_failures=True)
+    with monkeypatch.context() as patched:
+        patched.setattr("nomad_dask.edges.store._receipt_name", lambda number: "nowhere/0.json")
+        with pytest.raises(StorageError):
+            task.write()
+    assert not store.receipts(manifest.id), "the part is another than the receipt's"
+    assert task.write().rows == 400 and len(frame_of(tmp_path / "h")) == 400
 
 
 def test_finished_segments_are_not_asked_for_again(served, cluster, tmp_path):
