@@ -30,15 +30,30 @@ def lines() -> Iterator[Callable[[Progress], None]]:
 
 @contextmanager
 def bar() -> Iterator[Callable[[Progress], None]]:
-    """A function that draws a progress as a bar; it stays when the block ends."""
+    """A function that draws a progress as a bar as wide as the terminal, its facts below; it stays when the block ends."""
     from rich import progress as bars
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.text import Text
 
-    columns = bars.BarColumn(30), bars.TextColumn("{task.description}")
-    with bars.Progress(*columns, console=Console(stderr=True)) as drawn:
+    facts = Text(style="dim")
+
+    class Told(bars.Progress):
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield self.make_tasks_table(self.tasks)
+            if facts:
+                yield facts
+
+    columns = bars.BarColumn(None), bars.TextColumn("{task.description}")
+    with Told(*columns, console=Console(stderr=True), expand=True) as drawn:
         task = drawn.add_task("planning", total=None)
 
         def show(progress: Progress) -> None:
-            drawn.update(task, total=1.0, completed=progress.share or 0.0, description=progress.line())
+            share = progress.share
+            facts.plain = ", ".join(progress.facts())
+            if share is None:
+                drawn.update(task, description=progress.counted())
+                return
+            told = f"{100 * share:.0f}%  {progress.counted()}"
+            drawn.update(task, total=1.0, completed=share, description=told)
 
         yield show
