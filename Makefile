@@ -9,7 +9,7 @@ RELEASE := .venvs/release
 LOWEST := .venvs/lowest
 JUPYTER := .venvs/jupyter
 
-.PHONY: demo test fuzz test-peers test-browser test-lowest test-python dist test-release lint bench bench-check bench-serve bench-20m bench-memory bench-scale clean
+.PHONY: demo test fuzz test-peers test-browser test-lowest test-python dist test-release pictures lint bench bench-check bench-serve bench-20m bench-memory bench-scale clean
 
 demo: $(VENV)/installed
 	$(BIN)/nomad-dask demo
@@ -30,6 +30,10 @@ test-peers: $(VENV)/installed-dev $(PEERS)/installed
 # Chromium and npm, and says so where they are not.
 test-browser: $(VENV)/installed-dev $(BROWSER)/installed $(JUPYTER)/installed
 	NOMAD_DASK_BROWSER=1 $(BIN)/pytest tests/browser
+
+# The pictures of the README: the harvest page and the terminal (1 minute). Needs Chromium.
+pictures: $(VENV)/installed-dev
+	$(BIN)/python tests/browser/pictures.py
 
 # With the lowest versions that pyproject.toml allows (4 minutes on two cores).
 test-lowest: $(LOWEST)/installed

@@ -57,7 +57,13 @@ def units(
 ) -> dict[str, Any]:
     """The unit of each column that has one, as the server's schema names it: of a frame of ours, or of a dataset.
 
-    Of a dict of frames, and of a dataset of tables, such a dict for each.
+    >>> units("titania")
+    {'workflow2.results.calculation_result_ref.energy.total.value': 'joule'}
+
+    `data` is a frame, a dict of frames, or the path of a dataset, of which one small file is read. Of a dict of frames, and
+    of a dataset of tables, such a dict for each.
+
+    Raises DatasetError where the path holds no dataset.
     """
     if isinstance(data, str | os.PathLike):
         manifest = Store.at(data).stored()
@@ -71,8 +77,13 @@ def units(
 def open_dataset(path: str | os.PathLike[str], *, dtype_backend: DtypeBackend = "pyarrow") -> LazyFrames:
     """The dataset at `path` as a lazy frame with known divisions, indexed by entry_id. Reads small files now.
 
+    >>> frame = open_dataset("titania")
+    >>> last = frame.loc["z":].compute()  # reads the last part
+
     A dataset of tables is a dict of frames by required path. Of a harvest in progress (or one that was killed) only
     finished segments are seen.
+
+    `dtype_backend` is `pyarrow`, `numpy_nullable` or `numpy`, as in `ArchiveQuery.to_dask_dataframe`.
 
     Raises DatasetError where there is none.
     """

@@ -43,6 +43,11 @@ PUBLIC = "https://nomad-lab.eu/prod/v1/api/v1"
 class ArchiveQuery(Bulk):
     """A query over the NOMAD archive: which entries (`query`), and which parts of their archives (`required`).
 
+    >>> query = ArchiveQuery(query={"results.material.elements": ["Ti"]}, required={"results": {"material": "*"}})
+    >>> archives = query.download(10)
+    >>> "Ti" in archives[0].results.material.elements
+    True
+
     Constructing asks nothing. `count` and `plan` cost a few small requests; `fetch` lists entries, `download` gets
     their archives; `to_dask_dataframe` gives all of them as a lazy frame, `to_parquet` writes them as a dataset.
 
@@ -172,7 +177,12 @@ class ArchiveQuery(Bulk):
         return [(ref.entry_id, ref.upload_id) for ref in self._list.missing]
 
     def count(self) -> int:
-        """How many entries match (after the cursor `after`), whatever `results_max` says. One small request."""
+        """How many entries match (after the cursor `after`), whatever `results_max` says. One small request.
+
+        Raises:
+            RefusedError: the server does not take the query, in its own words.
+            UnreachableError, ServerError: none is there, or it kept failing.
+        """
         self._matching = run(count_matching(Client(self._server), self._question(), self.after))
         return self._matching
 
@@ -184,6 +194,11 @@ class ArchiveQuery(Bulk):
         """List the next `n` entries (in whole pages), or all up to `results_max`; returns how many were added.
 
         `number` is nomad-lab's name for `n`.
+
+        Raises:
+            RefusedError: the server does not take the query, in its own words.
+            UnreachableError, ServerError: none is there, or it kept failing; what was listed before is kept.
+            ProtocolError: the listing repeats itself, or ends early.
         """
         return run(self._list.fetch(n or number))
 
@@ -214,6 +229,8 @@ class ArchiveQuery(Bulk):
         query keeps the same archives for `entries_to_dataframe`: copy JSON before you change it. Archives of large answers
         are kept as their text until they are walked over; with `as_plain_dict` they take four to six times the memory.
         `number` is `n`.
+
+        Raises what `fetch` raises; what a single entry's archive meets is in `failures`, and raises nothing.
         """
         found = run(self._list.download(n or number, decoded=as_plain_dict))
         return self._delivered(found, as_plain_dict)

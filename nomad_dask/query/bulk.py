@@ -50,7 +50,8 @@ class Bulk:
     def plan(self, *, partition_size: int | None = None, npartitions: int | None = None) -> Plan:
         """The segments that this query would be cut into. A few small requests; no archive is asked for.
 
-        `partition_size` is in entries; it or `npartitions` may be given, not both.
+        `partition_size` is in entries; it or `npartitions` may be given, not both (UserError). Raises what
+        `ArchiveQuery.count` raises.
         """
         cut = replace(self._cut, partition_size=partition_size, npartitions=npartitions)
         return run(make_plan(Client(self._server), self._question(), cut))
@@ -120,6 +121,12 @@ class Bulk:
         last `_more`: what a row held outside the schema, as JSON. `ddf[["a", "b"]]` asks the server for `a` and `b`
         only; `len(ddf)` and `ddf.index` for no archive.
 
+        >>> query = ArchiveQuery(required={"results": {"material": "*"}})
+        >>> frame = query.to_dask_dataframe(npartitions=4)
+        >>> binary = frame[frame["results.material.n_elements"] == 2]
+        >>> binary["results.material.chemical_formula_reduced"].compute().dtype
+        string[pyarrow]
+
         - `layout="wide"`: one row per entry, one column per leaf: `run.0.calculation.3.energy.total.value`.
         - `layout="nested"`: one row per entry, one column per required path: its subtree as Arrow structs and lists.
         - `layout="tables"`, or `from_query=True`: `{required path: frame}`, one row per occurrence of the path; the
@@ -184,6 +191,18 @@ class Bulk:
 
         `progress` is called with the report after each segment. Without it a notebook and a terminal show how far the
         harvest is, and a script without a terminal nothing; nor does anything under `ArchiveQuery(progress=False)`.
+
+        >>> query = ArchiveQuery(required={"results": {"material": "*"}}, results_max=50, progress=False)
+        >>> report = query.to_parquet("fifty")
+        >>> report.rows, report.failed, report.complete
+        (50, 0, True)
+
+        Returns the report: rows, entries without archive, failed ones, bytes, requests, and whether it is complete.
+
+        Raises:
+            DatasetError: another query's dataset is there.
+            UnfinishedError: the server or workers kept failing; what is done is kept, so call it again.
+            StorageError: `path` cannot be written.
         """
         from ..clusters import Cluster
         from ..harvest import harvest

@@ -35,6 +35,10 @@ def update(
     What the server lists no more stays; with `prune` it is dropped (all names are listed: a request for each part), and
     entries that became visible without any of their times moving, as when an embargo ends, are added.
 
+    >>> report = update("titania")
+    >>> report.update.added, report.update.changed
+    (0, 0)
+
     Stopped in between, it is run again. The report's `update` says what came; the manifest keeps the history.
 
     Args:
