@@ -25,8 +25,8 @@ LARGEST = 150_000
 COLUMNS = 100
 QUERY = "{}"
 MATERIAL = '{"chemical_formula_reduced": "*", "elements": "*", "n_elements": "*", "symmetry": "*"}'
-ENERGY = '{"results": {"calculation_result_ref": {"energy": {"total": {"value": "*"}}}}}'
-REQUIRED = f'{{"results": {{"material": {MATERIAL}}}, "workflow2": {ENERGY}}}'
+ENERGY = '{"calculation[-1]": {"energy": {"total": {"value": "*"}}}}'
+REQUIRED = f'{{"results": {{"material": {MATERIAL}}}, "run[-1]": {ENERGY}}}'
 FAULTS = "status=503,html,rate=0.02; latency=0.05"
 SHOTS = {
     "harvest-light": ({}, "body", "#asked"),
@@ -99,16 +99,16 @@ def main():
         with serve(n_entries=12_000, faults=Faults.parse(FAULTS)) as url:
             asked = ("--url", url, "--query", QUERY, "--required", REQUIRED)
             plan = in_a_terminal("plan", *asked, "--npartitions", "24")
-            in_a_terminal("harvest", *asked, "--npartitions", "24", "--out", "oxides")
-            status = in_a_terminal("status", "oxides")
+            in_a_terminal("harvest", *asked, "--npartitions", "24", "--out", "archive")
+            status = in_a_terminal("status", "archive")
         png = Path(folder, "shot.png")
         for name, (look, first, after) in SHOTS.items():
-            browser.open("oxides/report.html", **{"width": 1100, **look})
+            browser.open("archive/report.html", **{"width": 1100, **look})
             top, bottom = max(0, top_of(browser, first) - MARGIN), top_of(browser, after) - MARGIN
             browser.screenshot(png, {"y": top, "height": bottom - top, "scale": SCALE})
             keep(png, name)
         page = Path(folder, "terminal.html")
-        plain = drawn(("plan --required '{...}'", plan), ("status oxides", status))
+        plain = drawn(("plan --required '{...}'", plan), ("status archive", status))
         page.write_text(f"<!doctype html><body style='margin:0'>{plain}", encoding="utf-8")
         browser.open(page, width=1100, height=100)
         browser.screenshot(png, {"scale": SCALE})
