@@ -7,7 +7,9 @@ import weakref
 import pytest
 
 from nomad_dask.edges import quiet
+from nomad_dask.edges.deliveries import Delivery
 from nomad_dask.edges.quiet import collector_paused
+from nomad_dask.pure.report import Ref
 
 
 def test_it_goes_on_after_the_last_of_several_threads():
@@ -58,3 +60,17 @@ def test_pauses_without_a_gap_leave_no_garbage(monkeypatch):
         with collector_paused():
             assert gone() is not None
         assert gone() is None
+
+
+def test_an_error_over_a_delivery_does_not_leave_it_paused_while_the_error_is_kept():
+    """Its traceback keeps the frames of the loop, and the pieces are a generator's."""
+    delivery = Delivery(archives=[(Ref("a", "u"), {}), (Ref("b", "u"), {})])
+
+    def read():
+        for _ in delivery.parts():
+            assert not gc.isenabled()
+            raise ValueError
+
+    with pytest.raises(ValueError) as kept:
+        read()
+    assert gc.isenabled() and kept.value.__traceback__ is not None
