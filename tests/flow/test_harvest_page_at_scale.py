@@ -6,6 +6,8 @@ from datasets import write
 
 from nomad_dask import harvest_page
 from nomad_dask.edges.store import Store
+from nomad_dask.pure.page.figures import reasons
+from nomad_dask.pure.report import Failure
 
 
 def test_ten_thousand_segments_in_two_seconds(tmp_path):
@@ -17,6 +19,15 @@ def test_ten_thousand_segments_in_two_seconds(tmp_path):
     page = (tmp_path / "h" / "report.html").read_bytes()
     assert len(page) < 500_000
     assert page.count(b'<rect x="') < 800, "200 bars, and 60 bins of each chart"
+
+
+def test_twenty_thousand_failures_in_a_quarter_of_a_second():
+    names = [f"{k:028d}" for k in range(20_000)]
+    failures = [Failure(name, name[:22], 500, f"entry {name} is broken", 3) for name in names]
+    began = time.process_time()
+    found = reasons(failures)
+    assert time.process_time() - began < 0.25
+    assert [(one.words, one.count) for one in found] == [("entry … is broken", 20_000)]
 
 
 def test_few_parts_are_looked_into_whatever_there_are(tmp_path, monkeypatch):

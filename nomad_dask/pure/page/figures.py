@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -171,8 +170,10 @@ def reasons(failures: Iterable[Failure]) -> tuple[Reason, ...]:
 
 
 def _without_names(failure: Failure) -> str:
-    names = [re.escape(name) for name in (failure.entry_id, failure.upload_id) if name]
-    return re.sub("|".join(names), "…", failure.reason) if names else failure.reason
+    words = failure.reason
+    for name in filter(None, (failure.entry_id, failure.upload_id)):
+        words = words.replace(name, "…")
+    return words
 
 
 def _first_missing(receipts: Iterable[Receipt]) -> tuple[Ref, ...]:
