@@ -47,7 +47,7 @@ def _spread(receipts: Mapping[int, Receipt], folder: str, most: int) -> list[int
 
 
 def _look(store: Store, folder: str, mine: Sequence[Leaf], numbers: Sequence[int]) -> Glimpse:
-    nulls = dict.fromkeys((i for i, leaf in enumerate(mine) if not leaf.in_sections), 0)
+    nulls = dict.fromkeys(range(len(mine)), 0)
     parts, rows, richest = 0, 0, (-1, -1)
     for number in numbers:
         with suppress(NomadDaskError, OSError, pa.ArrowException), store.opened_part(number, folder) as part:
@@ -56,10 +56,8 @@ def _look(store: Store, folder: str, mine: Sequence[Leaf], numbers: Sequence[int
             richest = max(richest, (filled, number))
     if not rows:
         return Glimpse(parts)
+    nulls = {place: n for place, n in nulls.items() if not mine[place].listed}
     places = dict.fromkeys(nulls, rows)
-    nulls = {
-        place: min(n, rows) for place, n in nulls.items()
-    }  # lists count the nulls among their items, too
     examples: dict[int, str] = {}
     with suppress(NomadDaskError, OSError, pa.ArrowException), store.opened_part(richest[1], folder) as part:
         for place, array in _first_rows(part, mine).items():
@@ -74,12 +72,13 @@ def _count(metadata: pq.FileMetaData, nulls: dict[int, int]) -> int:
     """Add the nulls of one part; how many of its leaves hold anything."""
     filled = 0
     for place in nulls:
-        here = 0
+        here = values = 0
         for number in range(metadata.num_row_groups):
-            statistics = metadata.row_group(number).column(place).statistics
+            column = metadata.row_group(number).column(place)
+            statistics, values = column.statistics, values + column.num_values
             here += statistics.null_count if statistics is not None and statistics.has_null_count else 0
         nulls[place] += here
-        filled += here < metadata.num_rows
+        filled += here < values
     return filled
 
 

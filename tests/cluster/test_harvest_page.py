@@ -119,7 +119,8 @@ def test_shares_and_examples_are_those_of_the_data(harvested):
     seen = found.glimpses[""]
     assert seen.parts == 6 and seen.rows == len(frame)
     for place, leaf in enumerate(found.leaves[""]):
-        assert seen.nulls[place] == frame[leaf.path].isna().sum(), leaf.path
+        if not leaf.listed:
+            assert seen.nulls[place] == frame[leaf.path].isna().sum(), leaf.path
         if leaf.type == "string" and place in seen.examples:
             assert seen.examples[place][:79] in {str(value)[:79] for value in frame[leaf.path]}
 

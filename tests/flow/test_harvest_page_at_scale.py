@@ -2,12 +2,14 @@
 
 import time
 
+import pyarrow as pa
 from datasets import write
 
 from nomad_dask import harvest_page
 from nomad_dask.edges.store import Store
 from nomad_dask.pure.page.figures import reasons
 from nomad_dask.pure.report import Failure
+from nomad_dask.sides.glimpse import glimpses
 
 
 def test_ten_thousand_segments_in_two_seconds(tmp_path):
@@ -44,6 +46,18 @@ def test_few_parts_are_looked_into_whatever_there_are(tmp_path, monkeypatch):
         harvest_page.write_page(tmp_path / name)
         assert 0 < len(opened) <= 26
         assert max(number for number, _ in opened) > 200, "from all over the dataset"
+
+
+def test_an_empty_list_and_a_null_in_a_list_are_no_nulls(tmp_path):
+    """Parquet's statistics count both: lists are counted in the first rows."""
+    store = write(tmp_path / "h", n=1, rows=5)
+    manifest, table = store.manifest(), store.read_part(0)
+    at = table.schema.get_field_index("results.material.elements")
+    cells = pa.array([None, [], ["Ti"], ["Ti", None], ["O"]], table.schema.field(at).type)
+    table = table.set_column(at, table.schema.field(at), cells)
+    store.write_part({"": table}, store.receipt(manifest.id, 0))
+    seen = glimpses(store, manifest, store.receipts(manifest.id)).glimpses[""]
+    assert (seen.nulls[at], seen.places[at], seen.examples[at]) == (1, 5, "[]")
 
 
 def test_wide_parts_are_looked_into_less(tmp_path):

@@ -276,6 +276,7 @@ NESTED = pa.schema(
                 )
             ),
         ),
+        pa.field("l", pa.list_(pa.string())),
         pa.field("s", pa.struct([pa.field("x", pa.string(), metadata={b"nomad_dask.json": b"true"})])),
     ]
 )
@@ -284,14 +285,15 @@ NESTED = pa.schema(
 def test_leaves_are_what_parquet_has_columns_for():
     assert leaves(NESTED) == (
         Leaf("entry_id", "string"),
-        Leaf(r"run.a\.b", "int64", in_sections=True),
-        Leaf("run.e", "list<double>", "joule", in_sections=True),
+        Leaf(r"run.a\.b", "int64", listed=True),
+        Leaf("run.e", "list<double>", "joule", listed=True),
+        Leaf("l", "list<string>", listed=True),
         Leaf("s.x", "JSON text"),
     )
-    row = {"entry_id": "i", "run": [{"a.b": None, "e": [1.0]}, {"a.b": 2, "e": None}], "s": None}
+    row = {"entry_id": "i", "run": [{"a.b": None, "e": [1.0]}, {"a.b": 2, "e": None}], "l": [], "s": None}
     table = pa.Table.from_pylist([row], NESTED)
     arrays = [leaf for column in table.columns for leaf in leaf_arrays(column.combine_chunks())]
-    assert [array.to_pylist() for array in arrays] == [["i"], [None, 2], [[1.0], None], [None]]
+    assert [array.to_pylist() for array in arrays] == [["i"], [None, 2], [[1.0], None], [[]], [None]]
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ class Leaf:
     type: str
     unit: str = ""
     description: str = ""
-    in_sections: bool = False
-    """Whether it stands in a list of sections, where Parquet's statistics do not count what is null."""
+    listed: bool = False
+    """Whether it is a list or stands in one: Parquet's statistics count the nulls among the items, and an empty list too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +61,17 @@ def leaves(schema: pa.Schema) -> tuple[Leaf, ...]:
     return tuple(leaf for one in schema for leaf in _leaves(one.name, one))
 
 
-def _leaves(path: str, one: pa.Field, in_sections: bool = False) -> Iterator[Leaf]:
+def _leaves(path: str, one: pa.Field, listed: bool = False) -> Iterator[Leaf]:
     inner = one
     while pa.types.is_list(inner.type):
         inner = inner.type.value_field
+    listed = listed or inner is not one
     if pa.types.is_struct(inner.type):
         for below in inner.type:
-            yield from _leaves(f"{path}.{paths.escape(below.name)}", below, in_sections or inner is not one)
+            yield from _leaves(f"{path}.{paths.escape(below.name)}", below, listed)
     else:
         unit, description = _fact(one, inner, b"unit"), _fact(one, inner, b"description")
-        yield Leaf(path, _type(one, inner), unit, description, in_sections)
+        yield Leaf(path, _type(one, inner), unit, description, listed)
 
 
 def _fact(one: pa.Field, inner: pa.Field, name: bytes) -> str:

@@ -108,7 +108,7 @@ def schema(page: Page) -> Html:
     seen = f"of {looked:,} of {columns.parts:,} parts" + (" of each table" if tables else "")
     told = f"{n:,} columns. Nulls: from the statistics {seen}; examples: from the first rows of one part"
     notes = []
-    if any(leaf.in_sections for leaves in columns.leaves.values() for leaf in leaves):
+    if any(leaf.listed for leaves in columns.leaves.values() for leaf in leaves):
         notes.append("≈: counted in the first rows of one part.")
     if n > MOST_ROWS:
         notes.append(
@@ -146,7 +146,7 @@ def _leaf(key: str | None, leaf: Leaf, place: int, glimpse: Glimpse, rest: bool)
     """Written with few calls: there may be thousands."""
     nulls = glimpse.nulls.get(place)
     share = "–" if nulls is None else amounts.share(nulls, glimpse.places.get(place, 0))
-    if leaf.in_sections and nulls is not None:
+    if leaf.listed and nulls is not None:
         share = f"≈ {share}"
     path = tag("th", tag("code", leaf.path), scope="row", title=leaf.description or None)
     shown = glimpse.examples.get(place)
