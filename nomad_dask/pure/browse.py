@@ -176,6 +176,8 @@ def meant(definitions: Definitions, keys: Keys) -> tuple[str, ...]:
     good = _right(definitions, keys)
     if good == len(keys):
         return ()
+    if not any(section.names for section in definitions.within(_plain(keys[:good]))):
+        return ()
     mended = _mended(definitions, keys)
     every, rest = places(definitions), keys[good:]
     found = [*mended[:2], *(place for place in every if place[-len(rest) :] == rest), *mended[2:]]

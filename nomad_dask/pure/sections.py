@@ -147,6 +147,13 @@ class Definitions:
                 waiting = _referred(base.get("allOf", ())) + waiting
         return list(found.values())
 
+    @cached_property
+    def inherited(self) -> frozenset[str]:
+        """The names of the sections that others inherit from, which may stand in their place."""
+        return frozenset(
+            name for raw in self._schema.get("$defs", {}).values() for name in _referred(raw.get("allOf", ()))
+        )
+
     def find(self, path: str) -> Member | None:
         """What a dotted path names, references walked through; numbers and `[...]` in it are passed over.
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, TypeAlias
 
 from nomad_dask.pure import paths
 from nomad_dask.pure.errors import UserError
 from nomad_dask.pure.near import hint, near_paths
+
+Why: TypeAlias = Callable[[str], str]
+"""Says why nothing is at a path that is right: `; no entry has it`; nothing for one that is not."""
 
 
 def keys_of(keys_to_filter: Any) -> tuple[str, ...]:
@@ -22,25 +25,29 @@ def keys_of(keys_to_filter: Any) -> tuple[str, ...]:
     return keys
 
 
-def select(names: Sequence[str], keys: Sequence[str], *, taken: Collection[str] = ()) -> dict[str, str]:
+def select(
+    names: Sequence[str], keys: Sequence[str], *, taken: Collection[str] = (), why: Why = lambda path: ""
+) -> dict[str, str]:
     """The names at or below the keys, in the order of `names`, each with what is left once its key is cut off.
 
     A key that is a whole name leaves it whole; under nested keys the longest is cut. Names that would collide, with
     one another or with `taken`, stay whole. Raises UserError for a key that matches nothing, unless there is no name.
     """
     if names:
-        refuse_idle(keys, names)
+        refuse_idle(keys, names, why)
     longest_last = sorted(keys, key=len)
     found = {name: key for name in names for key in longest_last if paths.below(name, key)}
     short = [name[len(key) + 1 :] or name for name, key in found.items()]
     return dict(zip(found, distinct(short, list(found), taken=taken), strict=True))
 
 
-def refuse_idle(keys: Iterable[str], names: Collection[str]) -> None:
-    """Raise UserError for the first key that matches no name, with near misses."""
+def refuse_idle(keys: Iterable[str], names: Collection[str], why: Why) -> None:
+    """Raise UserError for the first key that matches no name, with the reason if there is one, or near misses."""
     for key in keys:
         if not any(paths.below(name, key) for name in names):
-            raise UserError(f"keys_to_filter: nothing lies at or below {key!r}{_hint(key, names)}")
+            raise UserError(
+                f"keys_to_filter: nothing lies at or below {key!r}{why(key) or _hint(key, names)}"
+            )
 
 
 def _hint(key: str, names: Collection[str]) -> str:

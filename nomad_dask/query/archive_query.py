@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,9 +22,10 @@ from ..pure.layouts import WIDE
 from ..pure.limits import Limits
 from ..pure.manifest import Question, Source, identity, required_of
 from ..pure.report import Failure
-from ..pure.required import sliced
+from ..pure.required import Required, sliced
 from ..pure.retry import Policy
-from ..sides.definitions import Served, needed_definitions
+from ..pure.unknown import Idle
+from ..sides.definitions import Served, doubts_of, needed_definitions
 from ..sides.planner import Cut, count_matching
 from .archive import Archive
 from .browser import SchemaTree
@@ -230,9 +232,14 @@ class ArchiveQuery(Bulk):
         are kept as their text until they are walked over; with `as_plain_dict` they take four to six times the memory.
         `number` is `n`.
 
+        Where the first archives that come have nothing at a required path, and the server's schema (asked for then,
+        once) does not know it, a warning names the near ones.
+
         Raises what `fetch` raises; what a single entry's archive meets is in `failures`, and raises nothing.
         """
         found = run(self._list.download(n or number, decoded=as_plain_dict))
+        if self._keep(found):
+            self._tell(run(doubts_of(*self._idle())))
         return self._delivered(found, as_plain_dict)
 
     async def async_download(
@@ -240,10 +247,24 @@ class ArchiveQuery(Bulk):
     ) -> list[Archive] | list[dict[str, Any]]:
         """`download`, for `await`."""
         found = await arun(self._list.download(n or number, decoded=as_plain_dict))
+        if self._keep(found):
+            self._tell(await arun(doubts_of(*self._idle())))
         return self._delivered(found, as_plain_dict)
 
-    def _delivered(self, found: Download, as_plain_dict: bool) -> list[Archive] | list[dict[str, Any]]:
+    def _keep(self, found: Download) -> bool:
+        """Keep what came for the frames; whether it is the first that did."""
+        first = len(found) > 0 and not any(map(len, self._downloads))
         self._downloads.append(found)
+        return first
+
+    def _idle(self) -> tuple[Client, Required, Idle]:
+        return Client(self._server), self.required, self._list.idle
+
+    def _tell(self, doubts: tuple[str, ...]) -> None:
+        for words in doubts:
+            warnings.warn(words, stacklevel=3)
+
+    def _delivered(self, found: Download, as_plain_dict: bool) -> list[Archive] | list[dict[str, Any]]:
         if as_plain_dict:
             return found.plain()
         definitions = Served(self._server)
@@ -273,7 +294,8 @@ class ArchiveQuery(Bulk):
             dtype_backend: `pyarrow`, `numpy_nullable` or `numpy`.
 
         Raises:
-            UserError: a key that matches nothing (with near misses), or a wrong option.
+            UserError: before the first download; a key that matches nothing (with the reason, or near misses); a wrong
+                option.
             EntriesFailedError: entries did not come again under `resolve_references=False`.
         """
         found = self._selected(query_selection)
@@ -291,6 +313,10 @@ class ArchiveQuery(Bulk):
 
     def _selected(self, which: str | Sequence[int]) -> list[Download]:
         downloads = self._downloads
+        if not downloads:
+            raise UserError(
+                "nothing was downloaded yet, so there is nothing to make a frame of: call download() first"
+            )
         if which == "last":
             return [found for found in downloads if len(found)][-1:]
         if which == "all":

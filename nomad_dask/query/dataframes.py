@@ -19,6 +19,7 @@ from ..pure.required import Required
 from ..pure.schema import ENTRY_ID, MORE, UPLOAD_ID
 from ..pure.sections import Definitions
 from ..pure.tables import Tables, TableSchema, infer_tables
+from ..pure.unknown import why_idle
 
 
 def entries_to_dataframe(
@@ -58,7 +59,7 @@ def entries_to_dataframe(
         definitions: the server's schema, for types.
 
     Raises:
-        UserError: a key that matches nothing, with near misses (not where there are no columns at all); an unknown
+        UserError: a key that matches nothing, with the reason or near misses (not where there are no columns at all); an unknown
             `dtype_backend`.
     """
     check_backend(dtype_backend)
@@ -85,7 +86,8 @@ def wide_table(
         table = _with_values(table)
     if not keys:
         return table
-    shown = selection.select(table.column_names[1:], keys, taken=(ENTRY_ID,))
+    why = partial(why_idle, required=required, definitions=definitions)
+    shown = selection.select(table.column_names[1:], keys, taken=(ENTRY_ID,), why=why)
     return table.select([ENTRY_ID, *shown]).rename_columns([ENTRY_ID, *shown.values()])
 
 
@@ -99,7 +101,7 @@ def path_tables(
     builder = Tables(schemas, required)
     for entry_id, upload_id, archive in entries:
         builder.append(entry_id, upload_id, archive)
-    kept = _kept(schemas, keys)
+    kept = _kept(schemas, keys, partial(why_idle, required=required, definitions=definitions))
     return {
         path: (_shown(table, schemas[path], kept[path]), schemas[path].level_names)
         for path, table in builder.finish().items()
@@ -128,13 +130,15 @@ def _shown(table: pa.Table, schema: TableSchema, kept: frozenset[str]) -> pa.Tab
     return table.drop_columns(dropped)
 
 
-def _kept(schemas: Mapping[str, TableSchema], keys: Sequence[str]) -> dict[str, frozenset[str]]:
+def _kept(
+    schemas: Mapping[str, TableSchema], keys: Sequence[str], why: selection.Why
+) -> dict[str, frozenset[str]]:
     """The tables that the keys choose, with the whole names of their columns; without keys all."""
     if not keys:
         return {path: frozenset(schema.values.names) for path, schema in schemas.items()}
     known = {path: (path, schema.end, *schema.values.names) for path, schema in schemas.items()}
     if any(schema.values.names for schema in schemas.values()):
-        selection.refuse_idle(keys, [name for names in known.values() for name in names])
+        selection.refuse_idle(keys, [name for names in known.values() for name in names], why)
     kept = {}
     for path, schema in schemas.items():
         whole = any(paths.below(name, key) for name in (path, schema.end) for key in keys)

@@ -20,6 +20,7 @@ from ..pure.manifest import Question
 from ..pure.progress import Done, Progress
 from ..pure.report import Failure, Ref
 from ..pure.segments import Segment
+from ..pure.unknown import Idle
 from .downloads import Download, Piece
 from .messages import Messages
 
@@ -52,6 +53,8 @@ class EntryList:
         self._turn = asyncio.Lock()
         self.fetched = 0
         """Entries listed so far."""
+        self.idle = Idle.of(question.required)
+        """The required paths at which no archive had anything so far."""
 
     def refs(self) -> list[Ref]:
         """Listed and not yet downloaded; those that failed stand at the end."""
@@ -157,6 +160,7 @@ class EntryList:
                     async for delivery in running:
                         for part in delivery.parts():
                             pieces.append(Piece(part))
+                            self.idle = self.idle.less([tree for _, tree in part.archives])
                             for ref, _ in part.archives:
                                 self._failing.pop(ref.entry_id, None)
                             done += Done(len(part.archives))

@@ -11,8 +11,10 @@ from ..edges.loop import process, run
 from ..edges.server import Server
 from ..edges.transport import Client
 from ..pure.errors import NomadDaskError, RefusedError, UserError
+from ..pure.required import Required
 from ..pure.retry import Policy
 from ..pure.sections import Definitions
+from ..pure.unknown import Idle, doubts
 
 PATH = "schemas/nomad.datamodel.datamodel.EntryArchive?property_subtypes=true"
 _AGAIN = 600.0
@@ -59,6 +61,14 @@ async def needed_definitions(client: Client) -> Definitions:
 def known_definitions(server: Server) -> Definitions | None:
     """The server's schema where this process has it already; nothing is asked."""
     return _known.get(server.url, (None, 0.0))[0]
+
+
+async def doubts_of(client: Client, required: Required, idle: Idle) -> tuple[str, ...]:
+    """What is to be said of required paths at which archives have nothing (see `unknown.doubts`).
+
+    The server is asked for its schema only where there is such a path.
+    """
+    return doubts(required, idle, await definitions_of(client)) if idle.paths else ()
 
 
 async def _asked(client: Client) -> Definitions | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -26,6 +27,7 @@ from ..pure.manifest import Manifest, Question
 from ..pure.report import Ref
 from ..pure.schema import GivenTypes
 from ..pure.segments import Density, Plan, Segment, cut_ids, even_bounds, spread
+from ..pure.unknown import Idle, doubts, refuse_unknown
 from .definitions import definitions_of
 
 WALKED = 5 * LARGEST_PAGE
@@ -191,8 +193,12 @@ class Sample:
 async def take_sample(
     client: Client, question: Question, after: str, matched: int, chosen: Layout = WIDE
 ) -> Sample:
-    """Schema and size of an entry from up to 256 entries (16 MB, or four entries) at 8 points of the id space."""
+    """Schema and size of an entry from up to 256 entries (16 MB, or four entries) at 8 points of the id space.
+
+    Where the server has a schema, a required path that cannot be is refused first (RequiredError).
+    """
     definitions = await definitions_of(client)
+    refuse_unknown(question.required, definitions)
     if question.source == "documents":
         question = replace(question, required=settled(question.required, definitions))
     refs = await _sample_refs(client, question, after, matched)
@@ -209,6 +215,8 @@ async def take_sample(
         n_bytes += delivery.n_bytes
         if n_bytes > SAMPLE_BYTES and len(found) >= _FEWEST:
             break
+    for words in doubts(question.required, Idle.of(question.required).less(found), definitions):
+        warnings.warn(f"{words}; it is asked for all the same", stacklevel=2)
     schema = chosen.infer(found, question.required, definitions)
     columns = max(len(arrow) for arrow in chosen.arrow(schema).values())
     return Sample(question, schema, n_bytes / len(found) if found else None, len(found), columns)

@@ -83,8 +83,10 @@ def test_after_the_guides_loop_the_last_download_is_the_last_that_brought_someth
 
 def test_an_empty_download_is_an_empty_frame(url):
     query = query_of(url, query={"entry_id": "-" * 28})
-    assert query.entries_to_dataframe().shape == (0, 0)
+    with pytest.raises(UserError, match=r"nothing was downloaded yet.*call download\(\) first"):
+        query.entries_to_dataframe()
     query.download()
+    assert query.entries_to_dataframe().shape == (0, 0)
     frame = query.entries_to_dataframe(keys_to_filter=["anything"])
     assert len(frame) == 0 and frame.index.name == "entry_id"
     assert all(len(f) == 0 for f in query.entries_to_dataframe(from_query=True).values())
