@@ -6,7 +6,7 @@ values go, so that each costs one look-up and two appends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -54,7 +54,7 @@ class _To:
     """Where a key's values go that are not simply appended; compared by identity with a value's class."""
 
 
-_DROP, _NEW, _CELL, _TEXT, _ABOVE = _To(), _To(), _To(), _To(), _To()
+_DROP, _NEW, _UNTYPED, _CELL, _TEXT, _ABOVE = (_To() for _ in range(6))
 _CLASS_OF = {types.BOOL: bool, types.INT: int, types.FLOAT: float, types.STRING: str}
 
 _Slot = tuple[Any, Callable[[Any], None], Callable[[int], None], int]
@@ -69,15 +69,24 @@ class Wide:
     """Builds one wide table, entry by entry. Memory: the table, and the last `MOST_VALUES` values or `MOST_ROWS` rows.
 
     Values outside the schema go to `_more` of their row, as a JSON object by name, counted in `n_more`;
-    `on_new="raise"` makes the first of them an UnknownValueError.
+    `on_new="raise"` makes the first of them an UnknownValueError. So do all values but null of `untyped` columns, whose
+    type nobody knows yet.
     """
 
-    def __init__(self, schema: Schema, required: Required, *, on_new: OnNew = "more") -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        required: Required,
+        *,
+        on_new: OnNew = "more",
+        untyped: Collection[str] = (),
+    ) -> None:
         if on_new not in ("more", "raise"):
             raise UserError(f"on_new is 'more' or 'raise', not {on_new!r}")
         self.schema = schema
         self.n_more = 0
         self._on_new = on_new
+        self._untyped = untyped
         kinds = sorted({_gathered_as(column.kind) for column in schema.columns})
         self._gathered = {kind: Gathered(kind) for kind in kinds}
         self._number = {column.name: number for number, column in enumerate(schema.columns)}
@@ -140,6 +149,8 @@ class Wide:
         number = self._number.get(name)
         if number is None:
             return (_NEW, _nowhere, _nowhere, -1)
+        if name in self._untyped:
+            return (_UNTYPED, _nowhere, _nowhere, -1)
         kind = self.schema.columns[number].kind
         gathered = self._gathered[_gathered_as(kind)]
         to: Any = _CLASS_OF.get(kind, _TEXT if kind == types.JSON else _CELL)
