@@ -190,6 +190,25 @@ def test_the_job_script_on_slurm(served, tmp_path):
     assert not list(tmp_path.glob(".nomad-dask-*")), "the scheduler's file is taken away"
 
 
+def test_the_job_script_ends_where_the_scheduler_does_not_start(tmp_path):
+    """And takes its workers along, which would wait for it."""
+    for name, line in (("dask", "echo no port is free; exit 1"), ("srun", "exec sleep 300")):
+        (tmp_path / name).write_text(f"#!/bin/bash\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    environment = os.environ | {"BIN": f"{tmp_path}/", "PATH": path, "SLURM_JOB_ID": "1"}
+    done = subprocess.run(
+        ["bash", RECIPES / "harvest.sbatch"],
+        env=environment | {"SLURM_SUBMIT_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1 and "no port is free" in done.stdout
+    assert done.stderr.startswith("the Dask scheduler did not start")
+    assert not list(tmp_path.glob(".nomad-dask-*"))
+
+
 @slurm
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_dask_jobqueue_on_slurm(served, tmp_path, encrypted):
@@ -220,18 +239,28 @@ def test_the_job_script_that_dask_jobqueue_makes():
     assert_options(["dask", "worker"], re.findall(r"--[a-z-]+", started.split("dask_worker", 1)[1]))
 
 
-@pytest.mark.parametrize("script", ["harvest.sbatch", "ssh.sh", "certificates.sh"])
-def test_scripts_are_bash_and_say_only_what_commands_know(script):
+@pytest.mark.parametrize(
+    ("script", "commands"),
+    [
+        ("harvest.sbatch", {"scheduler", "worker", "harvest"}),
+        ("ssh.sh", {"ssh", "harvest"}),
+        ("certificates.sh", {"scheduler", "worker", "harvest"}),
+    ],
+)
+def test_scripts_are_bash_and_say_only_what_commands_know(script, commands):
     text = (RECIPES / script).read_text()
     subprocess.run(["bash", "-n", RECIPES / script], check=True, timeout=WAIT)
     logical = re.sub(r"\\\n\s*", "", text)
+    found = set()
     for line in logical.splitlines():
         line = re.sub(r"#SBATCH|srun( --\S+)*", "", line)
         called = re.search(
             r'(?:"\$\{BIN\}|^# +)(dask|nomad-dask)"? (scheduler|worker|ssh|harvest) (.*)', line
         )
         if called:
+            found.add(called[2])
             assert_options([called[1], called[2]], re.findall(r"(?<=\s)--[a-z-]+", f" {called[3]}"))
+    assert found == commands, "what the script calls was looked at"
 
 
 @cache
