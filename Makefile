@@ -9,7 +9,7 @@ RELEASE := .venvs/release
 LOWEST := .venvs/lowest
 JUPYTER := .venvs/jupyter
 
-.PHONY: demo test fuzz test-peers test-browser test-lowest test-python dist test-release pictures lint bench bench-check bench-serve bench-20m bench-memory bench-scale clean
+.PHONY: demo test test-full fuzz test-peers test-browser test-lowest test-python dist test-release pictures lint bench bench-check bench-serve bench-20m bench-memory bench-scale clean
 
 demo: $(VENV)/installed
 	$(BIN)/nomad-dask demo
@@ -17,6 +17,11 @@ demo: $(VENV)/installed
 # A process that is done takes tests of another's: the long ones are not left to one core at the end.
 test: $(VENV)/installed-dev
 	$(BIN)/pytest -n auto --dist worksteal
+
+# What the gate has less of, whole: storms and kills of 20,000 entries, limits to the hundredth. One at a time, on a
+# machine that does nothing else.
+test-full: $(VENV)/installed-dev
+	NOMAD_DASK_FULL=1 NOMAD_DASK_CALM=1 $(BIN)/pytest --timeout=7200 tests/cluster/test_storm.py tests/cluster/test_chaos.py tests/cluster/test_limits.py
 
 # The properties of the layouts, 20,000 times each, on other archives every time (5 minutes on two cores).
 fuzz: $(VENV)/installed-dev
