@@ -6,14 +6,14 @@ import os
 import sys
 from datetime import UTC, datetime
 from importlib import resources
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from . import __version__
 from .edges.files import absolute, write_alone
 from .edges.store import PAGE, Store
 from .pure.errors import DatasetError, UserError
 from .pure.page.document import document
-from .pure.page.figures import page
+from .pure.page.figures import host_only, page
 from .sides.glimpse import glimpses
 
 
@@ -77,8 +77,7 @@ def _place(url: str) -> str:
     """What a command calls the dataset; of a local one the folder's name, as the page may go elsewhere."""
     if "://" not in url:
         return os.path.basename(url)
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return host_only(url)
 
 
 def _way_to_failures(url: str, out: str | None) -> str | None:

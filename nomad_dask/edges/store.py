@@ -27,7 +27,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..pure.errors import DatasetError
+from ..pure.errors import DatasetError, UserError
 from ..pure.manifest import Manifest
 from ..pure.report import Failure, Receipt, Ref
 from .files import Files, absolute
@@ -70,10 +70,12 @@ class Store:
         """Where the parts lie."""
         return f"{self.url}/data"
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether it lies in this process's memory alone, where no other process sees it."""
-        return self.url.startswith("memory://")
+    def check_shared(self) -> None:
+        """UserError where it lies in this process's memory alone, and no worker process would see it."""
+        if self.url.startswith("memory://"):
+            raise UserError(
+                f"{self.url} lies in this process's memory, and the workers are others; give a folder"
+            )
 
     def create(self, manifest: Manifest) -> Manifest:
         """Begin a dataset: its folders, and its manifest before any data. The manifest that stands.

@@ -214,10 +214,8 @@ class Bulk:
         )
         _check_schema(schema, question, chosen)
         cluster = Cluster(workers, scheduler)
-        if store.in_memory and client is None:
-            raise UserError(
-                f"{store.url} lies in this process's memory, and the workers are others; give a folder"
-            )
+        if client is None:
+            store.check_shared()
         cluster.check()
         with reports_shown(f"Harvest into {os.fspath(path)}", tell=progress, spoken=self.progress) as tell:
             manifest = store.manifest()

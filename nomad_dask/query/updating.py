@@ -60,10 +60,8 @@ def update(
         raise UserError(
             f"update takes no {wrong[0]!r}: the dataset knows what to ask; it takes {', '.join(_CONNECTION)}"
         )
-    if store.in_memory and client is None:
-        raise UserError(
-            f"{store.url} lies in this process's memory, and the workers are others; give a folder"
-        )
+    if client is None:
+        store.check_shared()
     manifest = store.stored()
     cluster = Cluster(workers, scheduler)
     cluster.check()

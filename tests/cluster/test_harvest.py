@@ -8,10 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import KilledWorker
 
-from nomad_dask import ArchiveQuery, harvest, open_dataset
+from nomad_dask import ArchiveQuery, harvest, open_dataset, update
 from nomad_dask.edges.server import Server
 from nomad_dask.edges.store import Store
-from nomad_dask.pure.errors import DatasetError, RefusedError, ServerError, StorageError, UnfinishedError
+from nomad_dask.pure.errors import (
+    DatasetError,
+    RefusedError,
+    ServerError,
+    StorageError,
+    UnfinishedError,
+    UserError,
+)
 from nomad_dask.sides.worker import Task
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults, Rule, Status
@@ -281,3 +288,11 @@ def test_workers_that_die_cost_more_patience_than_a_server_that_fails():
         for error in spent:
             patience.spend(error)
         assert patience.is_over() != lasts
+
+
+def test_worker_processes_are_refused_a_folder_that_lies_in_this_process(served):
+    """By a harvest and by an update, before anything is asked; `client` may be a cluster of threads."""
+    for work in (query_of(served).to_parquet, update):
+        with pytest.raises(UserError, match="lies in this process's memory"):
+            work("memory://shared/h")
+    assert served.log.count() == 0
