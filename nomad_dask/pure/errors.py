@@ -21,11 +21,24 @@ All pickle, so that a worker's error reaches the client whole. No message holds 
 
 from __future__ import annotations
 
+import sysconfig
+import traceback
 from typing import Any
+
+from .amounts import counted
 
 
 class NomadDaskError(Exception):
     """Root of all errors of nomad-dask."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows (IPython asks for it): the user's own lines on the way here, and the message.
+
+        The message is made to suffice; hundreds of lines of Dask's and our own calls would only stand before it.
+        """
+        name = type(self).__name__
+        lines = [line for frame in traceback.extract_tb(self.__traceback__) for line in _own(frame)]
+        return [*lines, f"\x1b[31m{name}\x1b[39m: {self}", "", _ALL_CALLS]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, dict(self.__dict__))
@@ -36,6 +49,23 @@ def _rebuild(kind: type[NomadDaskError], args: tuple[Any, ...], state: dict[str,
     error.args = args
     error.__dict__.update(state)
     return error
+
+
+_ALL_CALLS = "(all calls on the way: import sys, traceback; traceback.print_exception(sys.last_value))"
+_LIBRARY = ("stdlib", "platstdlib", "purelib", "platlib")
+_OTHERS = (*(sysconfig.get_path(name) for name in _LIBRARY), __file__.rpartition("pure")[0])
+"""Folders of Python, of what is installed, and of this package."""
+
+
+def _own(frame: traceback.FrameSummary) -> list[str]:
+    """A call as a notebook shows it, where it stands in the user's own code; else nothing."""
+    in_cell = "ipykernel_" in frame.filename or frame.filename.startswith("<ipython-input")
+    others = frame.filename.startswith((*_OTHERS, "<")) or "site-packages" in frame.filename
+    if others and not in_cell:
+        return []
+    place = "this notebook" if in_cell else frame.filename
+    inside = "" if frame.name == "<module>" else f", in {frame.name}"
+    return [f"\x1b[32m{place}, line {frame.lineno}{inside}\x1b[39m", f"    {frame.line}", ""]
 
 
 class UserError(NomadDaskError, ValueError):
@@ -95,7 +125,7 @@ class EntriesFailedError(NomadDaskError):
         named = ", ".join(f"{f.entry_id} ({f.reason})" for f in failures[:3])
         more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""
         super().__init__(
-            f"{len(failures)} entries could not be downloaded: {named}{more}; "
+            f"{counted(len(failures), 'entry', 'entries')} could not be downloaded: {named}{more}; "
             "try again, or take them as rows of nulls with on_failure='null'"
         )
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, TypeAlias
 
 from ..pure.cards import tree_card
-from ..pure.errors import UserError
+from ..pure.errors import NomadDaskError, UserError
 from ..pure.near import hint, near
 from ..pure.required import REF_ARCHIVES
 from ..pure.sections import ROOT, Definitions, Quantity, SectionDefinition
@@ -90,7 +90,10 @@ class _View:
         return self._attribute(name)
 
     def __dir__(self) -> list[str]:
-        definition = self._definition()
+        try:
+            definition = self._definition()
+        except NomadDaskError:
+            definition = None  # no server any more: what is here can be completed all the same
         names = [*self._json, *(definition.names if definition else ())]
         return sorted({*super().__dir__(), *filter(str.isidentifier, names)})
 

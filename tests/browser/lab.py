@@ -13,6 +13,7 @@ _PATIENCE = 60
 """Seconds that the server may take to begin."""
 _SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "completer-extension/manager": {"providerTimeout": 30000},
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 

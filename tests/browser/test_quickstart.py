@@ -1,4 +1,4 @@
-"""Issue 7: the quickstart notebook, run in a JupyterLab in a real browser: progress moves, the frame is there.
+"""Issue 7: the quickstart notebook, run in a JupyterLab in a real browser: progress moves, the frame is there, Tab helps.
 
 Needs Chromium and JupyterLab in an environment of its own; `make test-browser` makes it, and demands both
 (NOMAD_DASK_BROWSER=1). Screenshots are left in the folder NOMAD_DASK_SCREENSHOTS, where that is set.
@@ -88,3 +88,24 @@ def test_the_quickstart_shows_progress_moving_and_the_frame(page, shots):
         "[...document.querySelectorAll('.jp-OutputArea table.dataframe th')].map((th) => th.innerText)"
     )
     assert "results.material.chemical_formula_reduced" in heads and "entry_id" in heads
+
+
+@pytest.mark.timeout(120)
+def test_tab_offers_the_sections_of_an_archive(page, shots):
+    page.ask("jupyterapp.commands.execute('notebook:insert-cell-below').then(() => 1)")
+    cell = f"{NOTEBOOK}.content.activeCell"
+    offered = (
+        "[...document.querySelectorAll('.jp-Completer-item')].map((item) => item.innerText.split('\\n')[1])"
+    )
+    for text, wanted in (
+        ("archives[0].w", "workflow2"),
+        ("archives[0].results.mat", "material"),
+        ("archives[0]['res", "results"),
+    ):
+        page.ask(
+            f"{{{cell}.model.sharedModel.setSource(''); {NOTEBOOK}.content.mode = 'edit'; {cell}.editor.focus(); 1}}"
+        )
+        page.type(text)
+        page.press("Tab", 9)
+        until(page, f"{offered}.includes({wanted!r})")
+        page.press("Escape", 27)

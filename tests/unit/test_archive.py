@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nomad_dask.pure.errors import UserError
+from nomad_dask.pure.errors import UnreachableError, UserError
 from nomad_dask.pure.sections import Definitions
 from nomad_dask.query import archive as module
 from nomad_dask.query.archive import Archive, Section, Sections, remember
@@ -175,6 +175,15 @@ def test_the_guides_walk(shared_data: Path, served: Definitions) -> None:
         elif isinstance(calculation, str):
             assert calculation == entry["archive"]["workflow2"]["results"]["calculation_result_ref"]
     assert walked > 20
+
+
+def test_names_complete_also_where_the_schema_cannot_be_had() -> None:
+    def gone() -> Definitions:
+        raise UnreachableError("no server any more")
+
+    archive = Archive({"run": [], "a b": 1}, "E", "U", gone)
+    assert "run" in dir(archive) and "a b" not in dir(archive) and "to_dict" in dir(archive)
+    assert archive._ipython_key_completions_() == ["run", "a b"]
 
 
 def test_wrapping_touches_neither_tree_nor_schema() -> None:
