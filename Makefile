@@ -36,9 +36,10 @@ test-peers: $(VENV)/installed-dev $(PEERS)/installed
 test-browser: $(VENV)/installed-dev $(BROWSER)/installed $(JUPYTER)/installed
 	NOMAD_DASK_BROWSER=1 $(BIN)/pytest tests/browser
 
-# The pictures of the README: the harvest page and the terminal (1 minute). Needs Chromium.
-pictures: $(VENV)/installed-dev
-	$(BIN)/python tests/browser/pictures.py
+# The pictures of the README: the notebook, the harvest page, the terminal (2 minutes). Needs Chromium. Look at each.
+pictures: $(VENV)/installed-dev $(JUPYTER)/installed
+	NOMAD_DASK_SCREENSHOTS=.venvs/screenshots $(BIN)/pytest tests/browser/test_quickstart.py
+	$(BIN)/python tests/browser/pictures.py .venvs/screenshots
 
 # With the lowest versions that pyproject.toml allows (4 minutes on two cores).
 test-lowest: $(LOWEST)/installed

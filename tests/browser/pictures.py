@@ -1,6 +1,9 @@
 """The pictures of the README: a harvest of the embedded archive as its page and the terminal show it (`make pictures`).
 
-Writes WebP files below 150 kB to `examples/pictures`. Needs Chromium.
+    python tests/browser/pictures.py [FOLDER]
+
+Writes WebP files below 150 kB to `examples/pictures`; of the notebook from the screenshots that test_quickstart.py left
+in the folder, where one is named. Needs Chromium.
 """
 
 import io
@@ -38,6 +41,8 @@ SHOTS = {
 }
 """Of the harvest page: how it is shown, with what the picture begins, and before what it ends."""
 MARGIN = 20
+NOTEBOOK = (40, 885, 1240, 1765)
+"""What is shown of the quickstart's screenshot: from "A few archives" to the end of the plan."""
 SCALE = 1.5
 """Pixels of the picture for one of the page: it is sharp on screens that have as many."""
 
@@ -73,9 +78,9 @@ def drawn(*shown):
     return console.export_svg(title="nomad-dask", theme=DIMMED_MONOKAI)
 
 
-def keep(png, name):
-    """A screenshot as `examples/pictures/{name}.webp`."""
-    picture = Image.open(png).convert("RGB")
+def keep(png, name, box=None):
+    """A screenshot, or a box of it, as `examples/pictures/{name}.webp`."""
+    picture = Image.open(png).convert("RGB").crop(box)
     for how in ({"lossless": True}, {"quality": 80}, {"quality": 60}):
         packed = io.BytesIO()
         picture.save(packed, "WEBP", method=6, **how)
@@ -94,6 +99,8 @@ def main():
     """All pictures, of one harvest."""
     program = installed() or sys.exit("no Chromium is installed")
     PICTURES.mkdir(exist_ok=True)
+    if sys.argv[1:]:
+        keep(Path(sys.argv[1], "quickstart-light.png"), "notebook", NOTEBOOK)
     with tempfile.TemporaryDirectory() as folder, Chromium(program) as browser:
         os.chdir(folder)
         with serve(n_entries=12_000, faults=Faults.parse(FAULTS)) as url:

@@ -36,7 +36,7 @@ def page(tmp_path_factory):
         (pytest.fail if "NOMAD_DASK_BROWSER" in os.environ else pytest.skip)("; ".join(missing))
     home = tmp_path_factory.mktemp("lab")
     with Lab(home) as lab, Chromium(installed()) as browser:
-        browser.open(lab.put(QUICKSTART), height=2600)
+        browser.open(lab.put(QUICKSTART), height=3600)
         browser.call("Emulation.setFocusEmulationEnabled", enabled=True)
         until(browser, f"{NOTEBOOK}.sessionContext.session.kernel.status === 'idle'")
         browser.ask(f"jupyterapp.shell.activateById({NOTEBOOK}.id)")
