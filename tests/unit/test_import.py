@@ -1,12 +1,17 @@
 """Importing the package is cheap and imports no Dask until it is needed."""
 
+import ast
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import nomad_dask
 
+DONE_WITHOUT = ("IPython", "keyring")
 HEAVY = ("dask", "distributed", "pandas", "pyarrow", "aiohttp")
 
 
@@ -42,3 +47,19 @@ def test_public_names_are_there():
         assert getattr(nomad_dask, name) is not None
     with pytest.raises(AttributeError, match="ArchiveQuery"):
         nomad_dask.ArchiveQuerry  # noqa: B018
+
+
+def test_what_is_imported_is_said_to_be_needed():
+    """In pyproject.toml; but for what is looked for, and done without."""
+    root = Path(nomad_dask.__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {re.match(r"[\w-]+", line)[0].lower() for line in project["dependencies"]}
+    imported = set()
+    for path in (root / "nomad_dask").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.partition(".")[0])
+    assert imported - sys.stdlib_module_names - needed - {"nomad_dask"} == {*DONE_WITHOUT} & imported
+    assert needed <= imported, "what nothing imports is not needed"
