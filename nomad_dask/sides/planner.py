@@ -42,6 +42,8 @@ ONE_PAGE = LARGEST_PAGE * 19 // 20
 """Entries in a segment that is listed by one page also where it came out larger than planned."""
 COLUMN_BYTES = 20e3
 """Bytes of JSON that a part should have for each of its columns, of which each costs a tenth of a millisecond to write."""
+EVENLY = 16
+"""Partitions from which on it matters little how many there are."""
 PART_BYTES = 64e6
 """A partition aims at so many bytes of JSON where the user names no size: well inside a worker's memory."""
 SAMPLE = 256
@@ -73,7 +75,7 @@ class Cut:
         """How many segments `total` entries are cut into.
 
         Where the user says nothing: by bytes, but at least 16 as long as each has 100 entries to give, and enough bytes
-        for its columns.
+        for its columns. Fewer than 16 are 2, 4 or 8, so that two or four workers have the same to do.
         """
         if self.npartitions is not None:
             return min(self.npartitions, max(1, total))
@@ -82,6 +84,8 @@ class Cut:
             by_bytes = PART_BYTES / bytes_per_entry if bytes_per_entry else ONE_PAGE
             by_columns = COLUMN_BYTES * columns / bytes_per_entry if bytes_per_entry else 0.0
             size = int(max(1, min(by_bytes, ONE_PAGE, max(100, total / 16, by_columns))))
+            n = max(1, -(-total // size))
+            return n if n >= EVENLY else min(1 << (n - 1).bit_length(), max(1, total))
         return max(1, -(-total // size))
 
 
