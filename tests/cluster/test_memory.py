@@ -14,7 +14,7 @@ from nomad_dask.pure.report import Receipt
 from nomad_dask.pure.segments import Plan, Segment
 from nomad_dask.testing import Corpus, Entry, serve
 
-WARM, SEGMENTS = 600, 1400
+WARM, SEGMENTS = 1500, 2500
 
 
 @dataclass(frozen=True)
