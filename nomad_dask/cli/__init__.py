@@ -82,6 +82,11 @@ def main() -> None:
         raise SystemExit(app(prog_name="nomad-dask", standalone_mode=False))
     except _UsageError as error:
         error.show()
+        if "unexpected extra argument" in error.format_message() and any("{" in word for word in sys.argv):
+            print(
+                "JSON needs single quotes around it, so that the shell leaves it whole: --query '{...}'",
+                file=sys.stderr,
+            )
         _ended("UsageError", error.format_message(), WRONG)
     except NomadDaskError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -24,29 +24,50 @@ def tree_of(given: Any, name: str) -> Any:
         where = f" in {given[1:]}" if given.startswith("@") else ""
         raise UserError(
             f"{name}: malformed JSON{where}: {error.msg} at line {error.lineno} column {error.colno}; "
-            """expected a tree such as '{"results": "*"}', or of documents a list: '["entry_name"]'"""
+            f"{_advice(text, name, from_file=given.startswith('@'))}"
         ) from error
+
+
+def _advice(text: str, name: str, *, from_file: bool) -> str:
+    """What to do about JSON that is none, as far as it shows how that came."""
+    example = _EXAMPLES.get(name, """'{"results": "*"}'""")
+    if not from_file and (text.endswith((".json", ".toml")) or Path(text).is_file()):
+        return f"to read a file, put an @ before its name: {name} @{text}"
+    if "'" in text and '"' not in text:
+        return f"JSON has its texts in double quotes, and in a shell single ones around it all: {example}"
+    if '"' not in text and "{" in text:
+        return f"did the shell take the quotes away? Put single ones around it all: {example}"
+    return f"expected something like {example}, or @file.json"
+
+
+_EXAMPLES = {
+    "--query": """'{"results.material.n_elements": 2}'""",
+    "--required": """'{"results": "*"}', or of documents a list: '["entry_name"]'""",
+}
 
 
 def _file_text(path: Path, name: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{name}: cannot read {path}: {error}") from error
+        words = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{name}: cannot read {path}: {words}; is the path right?") from error
 
 
 def options_of(path: Path, known: Mapping[str, Any]) -> dict[str, Any]:
     """The options in a job file; query and required may be tables there."""
+    if path.suffix not in (".toml", ".json"):
+        raise UserError(
+            f"{path}: a job file ends in .toml or .json; the folder of the dataset is given with --out"
+        )
     text = _file_text(path, "job file")
     if path.suffix == ".toml":
         try:
             options = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise UserError(f"{path}: malformed TOML: {error}") from error
-    elif path.suffix == ".json":
-        options = tree_of(text, str(path))
     else:
-        raise UserError(f"{path}: a job file ends in .toml or .json")
+        options = tree_of(text, str(path))
     if not isinstance(options, dict):
         raise UserError(f"{path}: a job file is a table of options, not {type(options).__name__}")
     options = {key.replace("-", "_"): value for key, value in options.items()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -101,6 +102,10 @@ class Files:
                 paths = [path.rstrip("/") for path in fs.ls(place, detail=False)]
             except FileNotFoundError:
                 return set()
+            except NotADirectoryError as error:
+                raise DatasetError(
+                    f"{self.url} lies below a file; a dataset needs a folder of its own"
+                ) from error
             if paths == [place] and not fs.isdir(place):
                 raise DatasetError(f"{self.url} is a file; a dataset needs a folder of its own")
             return {path.rsplit("/", 1)[-1] for path in paths if path != place}
@@ -119,13 +124,12 @@ class Files:
     def check(self) -> None:
         """Raise, before anything is asked of a server, where nothing could be written.
 
-        UserError for a bucket that is not there or may not be written to; StorageError for a local folder. Costs an
-        object store one empty object, which is taken away again where that is allowed.
+        UserError for a folder, or a bucket, that is not there or may not be written to. Costs a folder an empty one, an
+        object store an empty object, which is taken away again where that is allowed.
         """
         fs, root = self._opened()
         if _is_local(fs):
-            with self.writing("manifest.json"):
-                _check_folder(root)
+            _check_folder(self.url, root)
             return
         probe = f"{root}/.aside/{uuid.uuid4().hex}"
         try:
@@ -226,15 +230,17 @@ def _is_local(fs: Any) -> bool:
     return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
 
 
-def _check_folder(root: str) -> None:
-    """PermissionError or OSError where files could not be made in a folder, or the folder itself."""
+def _check_folder(url: str, root: str) -> None:
+    """UserError where files could not be made in a folder, or the folder itself: tried by making one, gone again."""
     place = root
     while not os.path.lexists(place):
         place = os.path.dirname(place)
-    if not os.access(place, os.W_OK | os.X_OK):
-        read_only = os.statvfs(place).f_flag & os.ST_RDONLY
-        number = errno.EROFS if read_only else errno.EACCES
-        raise OSError(number, os.strerror(number), place)
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".nomad-dask-", dir=place))
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {url}: {_words(error)} at {place}; choose a folder that you may write to"
+        ) from error
 
 
 def _put_anew(fs: Any, target: str, content: bytes) -> None:

@@ -28,7 +28,12 @@ class Server:
             raise UserError("the url may hold no login; give username and password, or a token, apart")
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError(f"no url of a server: {self.url!r}; expected one like https://host/prefix/api/v1")
+            meant = f"https://{self.url}" if "://" not in self.url else "https://host/prefix/api/v1"
+            raise UserError(f"no url of a server: {self.url!r}; expected one like {meant}")
+        if gui := re.search(r"/gui(/|$)", parts.path):
+            raise UserError(
+                f"{self.url} is the pages for people; the api is at {self.url[: self.url.index(gui[0])]}/api/v1"
+            )
         if parts.query:
             raise UserError(f"the url may hold no query: {self.url!r}")
         if self.login is not None:

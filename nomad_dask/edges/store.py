@@ -131,7 +131,9 @@ class Store:
         """The manifest of a dataset that must be there. DatasetError where there is none."""
         manifest = self.manifest()
         if manifest is None:
-            raise DatasetError(f"{self.url} holds no dataset; harvest one first")
+            raise DatasetError(
+                f"{self.url} holds no dataset; is the path right? If so, harvest one there first"
+            )
         return manifest
 
     def _refuse_strangers(self) -> None:

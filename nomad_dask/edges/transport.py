@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
-from ..pure.errors import RefusedError, ServerError, UnreachableError
+from ..pure.errors import A_PAGE, RefusedError, ServerError, unreachable
 from ..pure.retry import (
     Broken,
     GiveUp,
@@ -204,7 +204,7 @@ class Client:
             if not known and (
                 outcome == Broken("refused") or (outcome == Broken("undecodable") and attempt > 1)
             ):
-                raise UnreachableError(f"no NOMAD server answers at {self.server.url}: {words}") from cause
+                raise unreachable(self.server.url, words) from cause
             match decide(outcome, attempt, policy, entries=entries, suspect=suspect, jitter=random.random()):
                 case Wait(seconds, everyone):
                     self.tally.retries += 1
@@ -217,7 +217,7 @@ class Client:
                     ) from cause
                 case Halve() | GiveUp():
                     if outcome == Broken("refused"):
-                        raise UnreachableError(f"no server answers at {self.server.url}: {words}") from cause
+                        raise unreachable(self.server.url, words) from cause
                     code = outcome.code if isinstance(outcome, Status) else None
                     reason = f"{outcome}: {words}" if words else str(outcome)
                     raise ServerError(reason, url, status=code, attempts=attempt) from cause
@@ -244,6 +244,8 @@ class Client:
                     place = moved.partition("?")[0] if moved else ""
                     words = f"moved to {place}; use that url" if moved else server_words(body)
                     return Status(response.status, after), words, None
+                if body.lstrip()[:1] == b"<":
+                    raise ValueError(f"{A_PAGE}, {server_words(body)!r}")
                 with collector_paused():
                     data, rows = undecoded(body) if packed else (decoded(body), None)
                 if not expected(data):

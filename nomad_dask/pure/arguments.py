@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import orjson
 
 from .errors import UserError
+from .near import hint, near
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 def as_json(query: dict[str, Any]) -> dict[str, Any]:
@@ -43,3 +50,22 @@ def text(name: str, value: Any) -> None:
     """UserError unless `value` is a text."""
     if not isinstance(value, str):
         raise UserError(f"{name} must be a text, not {value!r}")
+
+
+def spelled(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """The same function, whose TypeError for an argument that it does not have names the near ones."""
+    known = tuple(inspect.signature(function).parameters)[1:]
+    name = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+
+    @wraps(function)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        for given in kwargs:
+            if given not in known:
+                raise TypeError(f"{name} has no argument {given!r}{hint(near(given, known), _all(known))}")
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def _all(known: tuple[str, ...]) -> str:
+    return f"its arguments are {', '.join(known)}"

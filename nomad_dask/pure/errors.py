@@ -81,11 +81,17 @@ class RefusedError(UserError):
 
     def __init__(self, status: int, url: str, words: str) -> None:
         self.status, self.url, self.words = status, url, words
-        super().__init__(f"the server refused ({status}): {words} [{url}]{_ADVICE.get(status, '')}")
+        advice = _WRONG_LOGIN if url.endswith(_LOGIN) else _ADVICE.get(status, "")
+        super().__init__(f"the server refused ({status}): {words} [{url}]{advice}")
 
 
+_LOGIN = "/auth/token"
+_WRONG_LOGIN = (
+    "; give the login's username and password again, or set NOMAD_CLIENT_USER and NOMAD_CLIENT_PASSWORD"
+)
 _ADVICE = {
-    401: "; log in with username and password, or with an access token",
+    401: "; log in: give username and password, or a token, or set NOMAD_CLIENT_USER and NOMAD_CLIENT_PASSWORD, or "
+    "NOMAD_CLIENT_ACCESS_TOKEN",
     403: "; this login may not see that",
     404: "; is the url the api's base, ending in /api/v1?",
     405: "; is the url the api's base, ending in /api/v1?",
@@ -98,6 +104,20 @@ class RemoteReferenceError(RefusedError):
 
 class UnreachableError(UserError):
     """Nothing answers there."""
+
+
+A_PAGE = "a web page"
+"""How the words begin of an answer that is HTML."""
+
+
+def unreachable(url: str, words: str) -> UnreachableError:
+    """The error of a url where no NOMAD server answers, with what to do about it."""
+    advice = "see that the url is right, and the network is there"
+    if url.startswith("https:") and "wrong version number" in words.lower().replace("_", " "):
+        advice = f"it seems to speak no https: try http{url.removeprefix('https')}"
+    elif words.startswith(A_PAGE):
+        advice = "give the api's base, such as https://nomad-lab.eu/prod/v1/api/v1"
+    return UnreachableError(f"no NOMAD server answers at {url}: {words}; {advice}")
 
 
 class DatasetError(UserError):

@@ -157,11 +157,18 @@ def _is_free(member: Member, definitions: Definitions) -> bool:
     return any(section is None for section in sections) or not (sections[0] and sections[0].names)
 
 
+def near_quantities(keys: tuple[str, ...], definitions: Definitions) -> tuple[str, ...]:
+    """What a wrong name of a search document may have meant."""
+    if keys[0] == _RESULTS:
+        return browse.meant(definitions, keys)
+    meant = browse.meant(definitions, (_METADATA, *keys)) or browse.meant(definitions, keys)
+    return tuple(path.removeprefix(f"{_METADATA}.") for path in meant)
+
+
 def _hint(one: Unknown, required: Required, definitions: Definitions) -> str:
-    if not required.documents or one.keys[0] == _RESULTS:
-        return hint(browse.meant(definitions, one.keys), browse.there(definitions, one.keys))
-    meant = browse.meant(definitions, (_METADATA, *one.keys))
-    return hint(path.removeprefix(f"{_METADATA}.") for path in meant)
+    if required.documents:
+        return hint(near_quantities(one.keys, definitions))
+    return hint(browse.meant(definitions, one.keys), browse.there(definitions, one.keys))
 
 
 def _lies(value: Any, keys: tuple[str, ...], below_text: bool) -> bool:

@@ -61,7 +61,8 @@ def _detail(detail: Any) -> str:
         case list():
             return "; ".join(map(_detail, detail))
         case {"msg": msg, "loc": loc}:
-            return f"{msg} (at {_place(loc)})"
+            place = _place(loc)
+            return str(msg) if place in str(msg) else f"{msg} (at {place})"
         case {"reason": reason}:
             what = ": ".join(str(detail[k]) for k in ("exception_class", "exception") if detail.get(k))
             return f"{reason} ({what})" if what else str(reason)

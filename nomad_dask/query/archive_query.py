@@ -82,6 +82,7 @@ class ArchiveQuery(Bulk):
             theirs as well.
     """
 
+    @arguments.spelled
     def __init__(
         self,
         owner: str = "visible",
@@ -122,6 +123,8 @@ class ArchiveQuery(Bulk):
         self.owner, self.query, self.after = owner, arguments.as_json(query or {}), after or ""
         self.required = required_of(source, required)
         self.page_size, self.batch_size, self.progress = page_size, batch_size, progress
+        if results_max == 0:
+            warnings.warn("results_max=0 asks for no entry; for all of them leave it None", stacklevel=3)
         self._cut = Cut(results_max=results_max, after=self.after)
         server = Server(
             url or PUBLIC,
@@ -271,6 +274,7 @@ class ArchiveQuery(Bulk):
         cut = sliced(self.required)
         return [Archive(tree, *ref, definitions, cut) for ref, tree in found.lazily()]
 
+    @arguments.spelled
     def entries_to_dataframe(
         self,
         keys_to_filter: str | Sequence[str] | None = None,

@@ -13,7 +13,7 @@ from ..edges.loop import run
 from ..edges.server import Server
 from ..edges.store import Store
 from ..edges.transport import Client
-from ..pure import layouts
+from ..pure import arguments, layouts
 from ..pure.errors import UserError
 from ..pure.flatten import OnNew
 from ..pure.forecast import Forecast, forecast
@@ -47,6 +47,7 @@ class Bulk:
         """What is asked; of another source with the same `required`."""
         raise NotImplementedError
 
+    @arguments.spelled
     def plan(self, *, partition_size: int | None = None, npartitions: int | None = None) -> Plan:
         """The segments that this query would be cut into. A few small requests; no archive is asked for.
 
@@ -78,6 +79,7 @@ class Bulk:
             documents=question.source == "documents",
         )
 
+    @arguments.spelled
     def to_delayed(
         self,
         *,
@@ -100,6 +102,7 @@ class Bulk:
         cut, how = self._cut_as(partition_size, npartitions), (layout, source, resolve_references)
         return partitions(*self._reading(cut, *how, on_failure, on_new, schema, dtype_backend))
 
+    @arguments.spelled
     def to_dask_dataframe(
         self,
         *,
@@ -162,6 +165,7 @@ class Bulk:
         reading, plan = self._reading(cut, *how, on_failure, on_new, schema, dtype_backend)
         return lazy_frames(reading, plan, spoken=self.progress)
 
+    @arguments.spelled
     def to_parquet(
         self,
         path: str | os.PathLike[str],

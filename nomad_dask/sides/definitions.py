@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import warnings
 from dataclasses import dataclass, replace
@@ -11,10 +12,11 @@ from ..edges.loop import process, run
 from ..edges.server import Server
 from ..edges.transport import Client
 from ..pure.errors import NomadDaskError, RefusedError, UserError
+from ..pure.near import hint
 from ..pure.required import Required
 from ..pure.retry import Policy
 from ..pure.sections import Definitions
-from ..pure.unknown import Idle, doubts
+from ..pure.unknown import Idle, doubts, near_quantities
 
 PATH = "schemas/nomad.datamodel.datamodel.EntryArchive?property_subtypes=true"
 _AGAIN = 600.0
@@ -69,6 +71,19 @@ async def doubts_of(client: Client, required: Required, idle: Idle) -> tuple[str
     The server is asked for its schema only where there is such a path.
     """
     return doubts(required, idle, await definitions_of(client)) if idle.paths else ()
+
+
+async def explained(client: Client, error: RefusedError) -> RefusedError:
+    """The same refusal; where it is of a quantity that queries do not know, with the near ones of the server's schema."""
+    found = _NO_QUANTITY.search(error.words)
+    definitions = await definitions_of(client) if found else None
+    if found is None or definitions is None:
+        return error
+    meant = near_quantities(tuple(found[1].split(".")), definitions)
+    return RefusedError(error.status, error.url, f"{error.words}{hint(meant)}")
+
+
+_NO_QUANTITY = re.compile(r"(\S+) is not a doc quantity")
 
 
 async def _asked(client: Client) -> Definitions | None:

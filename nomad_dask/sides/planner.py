@@ -18,7 +18,7 @@ from typing import Any
 from ..edges.archives import archives
 from ..edges.pages import LARGEST_PAGE, count, list_page, listing, server_time
 from ..edges.transport import Client
-from ..pure.errors import UserError
+from ..pure.errors import RefusedError, UserError
 from ..pure.flatten import OnNew
 from ..pure.include import settled
 from ..pure.layouts import WIDE, AnySchema, Layout
@@ -28,7 +28,7 @@ from ..pure.report import Ref
 from ..pure.schema import GivenTypes
 from ..pure.segments import Density, Plan, Segment, cut_ids, even_bounds, spread
 from ..pure.unknown import Idle, doubts, refuse_unknown
-from .definitions import definitions_of
+from .definitions import definitions_of, explained
 
 WALKED = 5 * LARGEST_PAGE
 """Up to so many entries are listed, and the cut is exact; a handful of requests."""
@@ -91,7 +91,10 @@ class Cut:
 
 async def count_matching(client: Client, question: Question, after: str = "") -> int:
     """How many entries the query matches (after a cursor). The first question to a server: is it there?"""
-    return await count(client, question, Segment(after), known=False)
+    try:
+        return await count(client, question, Segment(after), known=False)
+    except RefusedError as error:
+        raise await explained(client, error) from error
 
 
 async def make_plan(
