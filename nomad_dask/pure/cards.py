@@ -145,7 +145,7 @@ def tree_card(title: str, tree: Mapping[str, Any], *, most: int = 12, depth: int
         "div",
         tag("div", title, style="font-weight: bold"),
         _members(tree, most, depth),
-        style="margin: 0.3em 0",
+        style="margin: 0.3em 0; overflow-wrap: anywhere",
     )
 
 
@@ -160,10 +160,10 @@ def _members(tree: Mapping[str, Any], most: int, depth: int) -> Html:
 def _member(name: str, value: Any, most: int, depth: int) -> Html:
     section = value[0] if isinstance(value, list) and value and _are_sections(value) else value
     if not isinstance(section, dict) or not section or depth <= 1:
-        return tag("div", tag("b", name), " ", _summary(value), style="overflow-wrap: anywhere")
+        return tag("div", tag("b", name), " ", _summary(value))
     which = f"{counted(len(value), 'section')}, the first:" if section is not value else _summary(value)
     # Half as many at each step down: cards of large archives stay small.
-    inside = _members(section, max(3, most // 2), depth - 1)
+    inside = _members(section, max(2, most // 2), depth - 1)
     return tag(
         "details", tag("summary", tag("b", name), " ", tag("span", which, style="opacity: 0.7")), inside
     )

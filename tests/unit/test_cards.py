@@ -95,6 +95,13 @@ def test_an_archive_is_a_short_tree_and_asks_for_no_schema():
     assert archive._ipython_key_completions_() == [EVIL, "run", "wide"]
 
 
+def test_a_tree_of_any_breadth_and_depth_is_short():
+    tree = {}
+    for _ in range(6):
+        tree = {f"name-{n}": tree for n in range(40)}
+    assert len(Archive(tree, "E", "U")._repr_html_()) < 100_000
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
