@@ -210,7 +210,7 @@ def _in_flight(
             yield task, future.exception() or future.result()
             future.release()
             submit()
-    except CancelledError as error:
+    except (CancelledError, OSError) as error:  # cancelled by its going, or cut off in the middle of a word
         raise UnfinishedError(
             "the Dask scheduler went away; finished segments are kept: run the same command again to go on"
         ) from error
