@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from ..edges.deliveries import Part
+from ..pure.errors import UserError
 from ..pure.growing import Entry
 from ..pure.report import Ref
 from ..pure.words import decoded
@@ -104,3 +105,22 @@ def blocks_of(downloads: Sequence[Download]) -> Iterator[list[Entry]]:
     """All entries of several downloads, some at a time."""
     for download in downloads:
         yield from download.blocks()
+
+
+def selected(downloads: Sequence[Download], which: str | Sequence[int]) -> list[Download]:
+    """Those of all downloads that are asked for: the `last` that brought something, `all`, or their numbers from 0."""
+    if not downloads:
+        raise UserError(
+            "nothing was downloaded yet, so there is nothing to make a frame of: call download() first"
+        )
+    if which == "last":
+        return [found for found in downloads if len(found)][-1:]
+    if which == "all":
+        chosen: Sequence[int] = range(len(downloads))
+    elif isinstance(which, Sequence) and not isinstance(which, str) and all(type(n) is int for n in which):
+        chosen = sorted(set(which))
+    else:
+        raise UserError(f"query_selection is 'last', 'all' or a list of download numbers, not {which!r}")
+    if wrong := [n for n in chosen if not 0 <= n < len(downloads)]:
+        raise UserError(f"there is no download {wrong[0]}: {len(downloads)} were made, numbered from 0")
+    return [downloads[n] for n in chosen]

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from nomad_dask.pure.errors import UnreachableError, UserError
 from nomad_dask.pure.sections import Definitions
 from nomad_dask.query import archive as module
-from nomad_dask.query.archive import Archive, Section, Sections, remember
+from nomad_dask.query.archive import Archive, remember
+from nomad_dask.query.views import Section, Sections
 
 NUMBERS = {"type": "array", "items": {"type": "number", "unit": "meter"}}
 RUN = {"$ref": "#/$defs/s.Run"}
