@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+from .amounts import count, counted
+
 ALPHABET = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 _VALUE = {letter: value for value, letter in enumerate(ALPHABET)}
 _BITS = 6
@@ -227,8 +229,9 @@ class Plan:
         return rows_card(f"Plan: {self}", ("segment", "after", "up to", "entries"), rows, of="segment")
 
     def __str__(self) -> str:
-        sizes = [s.size for s in self.segments if s.size is not None]
-        each = f", {min(sizes)} to {max(sizes)} entries each" if sizes else ""
-        return (
-            f"{self.total} entries in {len(self)} segments{each if self.exact else each and ' (estimated)'}"
-        )
+        told = f"{counted(self.total, 'entry', 'entries')} in {counted(len(self), 'segment')}"
+        sizes = {s.size for s in self.segments if s.size is not None}
+        if len(self) == 1 or not sizes:
+            return told
+        each = " to ".join(map(count, sorted({min(sizes), max(sizes)})))
+        return f"{told} of {each} entries{'' if self.exact else ' (estimated)'}"

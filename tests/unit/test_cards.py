@@ -61,7 +61,7 @@ def test_a_plan_of_ten_thousand_segments_is_short(plan):
     html = plan._repr_html_()
     words = seen(html)
     assert len(html) < 10_000 and "start" in words and "end" in words and "9,990 more segments" in words
-    assert "19000000 entries in 10000 segments" in words
+    assert "19,000,000 entries in 10,000 segments" in words
 
 
 def test_all_of_a_small_plan_is_shown():
