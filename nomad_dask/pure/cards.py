@@ -106,17 +106,21 @@ def _ending(report: Report) -> str:
 
 
 def rows_card(
-    title: str, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, most: int = 10, of: str = "row"
+    title: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    most: int = 10,
+    last: int = 3,
+    of: str = "row",
 ) -> Html:
-    """A table of rows, of which only the first and the last few are shown where there are many; numbers to the right."""
-    shown: list[Html] = []
-    first, last = (len(rows), 0) if len(rows) <= most else (most - 3, 3)
-    shown += [_row(row) for row in rows[:first]]
-    if first < len(rows):
-        between = f"… {counted(len(rows) - first - last, f'more {of}')} …"
+    """A table of rows, numbers to the right. Of more than `most` the first and the `last` few are shown."""
+    first, end = (len(rows), len(rows)) if len(rows) <= most else (most - last, len(rows) - last)
+    shown = [_row(row) for row in rows[:first]]
+    if first < end:
+        between = f"… {counted(end - first, f'more {of}')}{' …' if last else ''}"
         shown.append(tag("tr", tag("td", between, colspan=len(heads), style=_CELL)))
-        shown += [_row(row) for row in rows[-last:]]
-    return _table(title, heads, shown)
+    return _table(title, heads, [*shown, *(_row(row) for row in rows[end:])])
 
 
 def _row(cells: Sequence[Any]) -> Html:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..pure import browse, paths
 from ..pure.browse import About
+from ..pure.cards import rows_card
 from ..pure.errors import UserError
 from ..pure.near import hint
 from ..pure.page.markup import Html, tag
@@ -17,7 +18,6 @@ _WIDE = 110
 """Characters of a line of `repr`."""
 _MOST = 60
 """Places that are shown of many."""
-_LEFT = "text-align: left; vertical-align: top"
 
 
 class SchemaTree:
@@ -183,10 +183,5 @@ def _cells(name: Any) -> Any:
 def _table(found: Sequence[About], name: Any) -> Html | None:
     if not found:
         return None
-    rows = [tag("tr", [tag("td", cell, style=_LEFT) for cell in _cells(name)(one)]) for one in found[:_MOST]]
-    if len(found) > _MOST:
-        rows.append(tag("tr", tag("td", f"and {len(found) - _MOST} more", colspan="4", style=_LEFT)))
-    head = tag(
-        "tr", [tag("th", word, scope="col", style=_LEFT) for word in ("name", "type", "unit", "description")]
-    )
-    return tag("table", tag("thead", head), tag("tbody", rows))
+    heads = ("name", "type", "unit", "description")
+    return rows_card("", heads, [*map(_cells(name), found)], most=_MOST, last=0, of="place")

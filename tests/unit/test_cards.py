@@ -118,6 +118,16 @@ def test_any_progress_can_be_shown(progress, state, label):
     assert progress.counted() in seen(cards.progress_card(label, progress, state))
 
 
+@given(st.integers(0, 30), st.integers(4, 12), st.integers(0, 3))
+def test_of_many_rows_the_first_and_last_few_are_shown_and_the_others_counted(n, most, last):
+    html = cards.rows_card("", ["name"], [[f"row-{i}-"] for i in range(n)], most=most, last=last)
+    shown = [int(i) for i in re.findall(r"row-(\d+)-", str(html))]
+    if n <= most:
+        assert shown == [*range(n)] and "more" not in html
+    else:
+        assert shown == [*range(most - last), *range(n - last, n)] and f"… {n - most} more row" in seen(html)
+
+
 def test_a_report_says_how_it_ended_and_what_is_amiss():
     plan = Plan(segments_between(["", "M", ""], [3, 4]), 7, exact=True)
     lost = Failure("z", "u", 503, EVIL, 4)
