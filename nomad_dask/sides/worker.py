@@ -131,7 +131,7 @@ def _build(
         statuses=dict(tally.statuses),
         batch_sizes=tuple(sizes),
         concurrency=tuple(tally.levels),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
 
 

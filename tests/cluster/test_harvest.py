@@ -1,6 +1,7 @@
 """SPEC 9: the dataset on disk, whole, resumable, refused to another query; with real worker processes."""
 
 import json
+import re
 
 import dask.dataframe as dd
 import pandas as pd
@@ -252,6 +253,9 @@ def test_manifest_and_receipts_say_what_was_asked_and_what_came(served, cluster,
     assert manifest["url"] == str(served) and manifest["versions"].keys() >= {"nomad-dask", "dask", "pyarrow"}
     receipt = json.loads((tmp_path / "h" / "segments" / "00000.json").read_text())
     assert receipt["rows"] and receipt["requests"] and receipt["n_bytes"] and receipt["batch_sizes"]
+    assert re.search(r":\d\d\.\d{3}\+", receipt["finished"]), (
+        "whole seconds would heap up requests on the page"
+    )
 
 
 def test_any_fsspec_url_will_do(served, cluster):

@@ -1,6 +1,7 @@
 """Owns what went on over time in a harvest, from its receipts: throughput, batch sizes, requests under way.
 
-A receipt says when its segment was finished and how long it took; what it counts is spread evenly over that time. Hours
+A receipt says when its segment was finished and how long it took; what it counts is spread evenly over that time, so a
+rate may be drawn somewhat higher or lower than it was. Hours
 in which nothing was under way (the harvest was stopped) are cut out: the axis is the time of work. A segment that was
 read again, by a later try or an update, counts where it was read last.
 """
