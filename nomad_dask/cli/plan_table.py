@@ -27,7 +27,7 @@ def facts(plan: Plan, found: Forecast | None, per_second: float | None) -> list[
             f"about {amounts.size(found.n_bytes)} of JSON: {amounts.size(found.bytes_per_entry)} an entry, "
             f"in a sample of {found.sampled:,}",
         ),
-        ("Requests", f"about {found.requests:,}; more for entries without archive, and for retries"),
+        ("Requests", f"about {found.requests:,}, if all entries are like the sample; more for retries"),
     ]
     if found.least_seconds is not None and per_second:
         said.append(

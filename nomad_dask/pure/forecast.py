@@ -22,10 +22,12 @@ class Forecast:
     sampled: int
     """Entries that were looked at."""
     bytes_per_entry: float
+    """Of all answers, those included that are of no use."""
     n_bytes: int
     """Of JSON in all answers."""
     requests: int
-    """Without retries, and without those that ask once more for entries that did not come."""
+    """Without retries. What the sample took beyond its batches, for entries that had to be asked for by themselves or once
+    more, is counted for all entries."""
     least_seconds: float | None
     """What the rate of requests alone makes of it; None where there is no limit. A server that is slow needs longer."""
 
@@ -40,20 +42,24 @@ def forecast(
     *,
     sampled: int,
     bytes_per_entry: float | None,
+    read_per_entry: float,
+    more_requests: float,
     per_second: float | None,
     documents: bool,
 ) -> Forecast | None:
     """The forecast of a plan whose segments begin with this batch size; None where the sample found no entry.
 
-    The requests are those of a server that is quick enough not to make batches smaller.
+    `bytes_per_entry` is what comes of an entry; `read_per_entry` what all answers have, and `more_requests` the requests
+    beyond one for each batch. The batches are those of a server that is quick enough not to make them smaller.
     """
     if not bytes_per_entry:
         return None
     sizes = Counter(segment.size or 0 for segment in plan)
     lists = 0 if documents else sum(max(1, -(-size // _PAGE)) * n for size, n in sizes.items())
-    requests = lists + sum(_batches(size, batch, bytes_per_entry) * n for size, n in sizes.items())
+    batches = sum(_batches(size, batch, bytes_per_entry) * n for size, n in sizes.items())
+    requests = lists + batches + round(more_requests * plan.total)
     least = requests / per_second if per_second else None
-    return Forecast(sampled, bytes_per_entry, round(bytes_per_entry * plan.total), requests, least)
+    return Forecast(sampled, read_per_entry, round(read_per_entry * plan.total), requests, least)
 
 
 def _batches(entries: int, batch: BatchSize, bytes_per_entry: float) -> int:

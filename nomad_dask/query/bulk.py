@@ -75,6 +75,8 @@ class Bulk:
             sample.batch_size(self.batch_size),
             sampled=sample.entries,
             bytes_per_entry=sample.bytes_per_entry,
+            read_per_entry=sample.read_per_entry,
+            more_requests=sample.more_requests,
             per_second=self._server.limits.max_requests_per_second,
             documents=question.source == "documents",
         )

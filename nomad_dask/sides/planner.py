@@ -184,6 +184,10 @@ class Sample:
     entries: int
     columns: int
     """Of the widest table."""
+    read_per_entry: float = 0.0
+    """Bytes of all answers, those included that were of no use."""
+    more_requests: float = 0.0
+    """For each entry, beyond one for each batch: for what did not come, or had to be asked for by itself."""
 
     def batch_size(self, fixed: int | None = None) -> BatchSize:
         """The batch size to begin with: the user's, or what the sample's bytes say."""
@@ -215,8 +219,9 @@ async def take_sample(
     order = [
         ref for k in range(stride) for ref in refs[k::stride]
     ]  # one of each point first: the rest may not come
+    tally, sizes = replace(client.tally), list[int]()
     async for delivery in archives(
-        client, question, order, BatchSize(1, ceiling=64, target_bytes=2e6), 2, []
+        client, question, order, BatchSize(1, ceiling=64, target_bytes=2e6), 2, sizes
     ):
         found += [archive for _, archive in delivery.archives]
         n_bytes += delivery.n_bytes
@@ -226,7 +231,17 @@ async def take_sample(
         warnings.warn(f"{words}; it is asked for all the same", stacklevel=2)
     schema = chosen.infer(found, question.required, definitions)
     columns = max(len(arrow) for arrow in chosen.arrow(schema).values())
-    return Sample(question, schema, n_bytes / len(found) if found else None, len(found), columns)
+    asked = client.tally.requests - tally.requests - (client.tally.retries - tally.retries)
+    each = max(1, len(found))
+    return Sample(
+        question,
+        schema,
+        n_bytes / each if found else None,
+        len(found),
+        columns,
+        read_per_entry=(client.tally.n_bytes - tally.n_bytes) / each,
+        more_requests=max(0, asked - len(sizes)) / each,
+    )
 
 
 async def _sample_refs(client: Client, question: Question, after: str, matched: int) -> list[Ref]:

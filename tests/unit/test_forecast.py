@@ -9,12 +9,14 @@ from nomad_dask.pure.segments import Plan, Segment, cut_ids
 IDS = [f"{n:028d}" for n in range(1_000)]
 
 
-def told(plan, batch=BatchSize(100), per_entry=1_000.0, per_second=20.0, documents=False):
+def told(plan, batch=BatchSize(100), per_entry=1_000.0, per_second=20.0, documents=False, more=0.0):
     return forecast(
         plan,
         batch,
         sampled=9,
         bytes_per_entry=per_entry,
+        read_per_entry=(per_entry or 0.0) * (1 + more),
+        more_requests=more,
         per_second=per_second,
         documents=documents,
     )
@@ -34,6 +36,12 @@ def test_batches_grow_as_they_do_in_a_harvest():
     plan = Plan((Segment("", "", 25_000),), 25_000)
     assert told(plan).requests == 3 + len([100, 400, 1_600, 5_000, 5_000, 5_000, 5_000, 2_900])
     assert told(plan, per_entry=80_000.0).requests == 3 + 250
+
+
+def test_what_the_sample_took_besides_its_batches_is_counted_for_all():
+    plan, fixed = Plan(cut_ids(IDS, 4), 1_000, True), BatchSize(100, fixed=True)
+    found = told(plan, fixed, more=0.5)
+    assert found.requests == told(plan, fixed).requests + 500 and found.n_bytes == 1_500_000
 
 
 def test_an_empty_sample_tells_nothing():
