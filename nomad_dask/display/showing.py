@@ -53,10 +53,12 @@ Tell = Callable[[Report], None]
 
 
 @contextmanager
-def reports_shown(label: str, *, tell: Tell | None, spoken: bool) -> Iterator[Tell | None]:
-    """What a harvest tells its reports to: the user's function, or else, where it is spoken to, what shows them."""
-    if tell is not None or not spoken:
+def reports_shown(label: str, *, tell: Tell | bool | None, spoken: bool = True) -> Iterator[Tell | None]:
+    """What a harvest tells its reports to: the user's function; or else what shows them, but where it is to be quiet."""
+    if callable(tell):
         yield tell
+    elif tell is False or not spoken:
+        yield None
     else:
         with shown(label) as show:
             yield by_reports(show)

@@ -184,7 +184,7 @@ class Bulk:
         scheduler: str | None = None,
         client: DaskClient | None = None,
         retry_failures: bool = False,
-        progress: Callable[[Report], None] | None = None,
+        progress: Callable[[Report], None] | bool | None = None,
     ) -> Report:
         """Harvest the query into a Parquet dataset at `path` (a folder or any fsspec url), one part per segment.
 
@@ -196,7 +196,7 @@ class Bulk:
         `client`. Read the data with `nomad_dask.open_dataset(path)`, or `path/data` with any reader of Parquet.
 
         `progress` is called with the report after each segment. Without it a notebook and a terminal show how far the
-        harvest is, and a script without a terminal nothing; nor does anything under `ArchiveQuery(progress=False)`.
+        harvest is, and a script without a terminal nothing; nor does anything with `progress=False`, here or of the query.
 
         >>> query = ArchiveQuery(required={"results": {"material": "*"}}, results_max=50, progress=False)
         >>> report = query.to_parquet("fifty")

@@ -23,7 +23,7 @@ def update(
     workers: int | None = None,
     scheduler: str | None = None,
     client: DaskClient | None = None,
-    progress: Callable[[Report], None] | None = None,
+    progress: Callable[[Report], None] | bool | None = None,
     **connection: Any,
 ) -> Report:
     """Get what is new or reprocessed on the server since the last time into the dataset at `path`, in place.
@@ -44,7 +44,7 @@ def update(
     Args:
         path: the dataset's folder or fsspec url.
         prune: drop what was withdrawn, or matches the query no more.
-        workers, scheduler, client, progress: as in `ArchiveQuery.to_parquet`.
+        workers, scheduler, client, progress: as in `ArchiveQuery.to_parquet`; `progress=False` shows nothing.
         connection: how to ask, as `ArchiveQuery` takes it: `username`, `password`, `access_token`, `retry`,
             `sleep_time`, `timeout`, `max_concurrency`, `max_requests_per_second`.
 
@@ -67,7 +67,7 @@ def update(
     cluster.check()
     server = ArchiveQuery(**manifest.asked(), **connection)._server
     manifest.must_match(manifest.identity() | {"logged_in": server.login is not None}, store.url)
-    with reports_shown(f"Update of {os.fspath(path)}", tell=progress, spoken=True) as tell:
+    with reports_shown(f"Update of {os.fspath(path)}", tell=progress) as tell:
         return update(store, manifest, server, prune=prune, cluster=client or cluster, progress=tell)
 
 

@@ -41,12 +41,12 @@ class Served(str):
 
     @property
     def faults(self) -> Faults | None:
-        """The fault script; set another one, or None, at any time."""
+        """The fault script; set another one (also in words), or None, at any time."""
         return self.server.faults
 
     @faults.setter
-    def faults(self, faults: Faults | None) -> None:
-        self.server.faults = faults
+    def faults(self, faults: Faults | str | None) -> None:
+        self.server.faults = Faults.of(faults)
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def serve(
     archives: str | Path | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
-    faults: Faults | None = None,
+    faults: Faults | str | None = None,
     gzip: bool = False,
     version: str = "2.0",
     token_seconds: float = 3600,
@@ -80,6 +80,7 @@ def serve(
     none). Raises ValueError for a share, a name or a kind that cannot be. The users are ada, bo, cy and
     dee, their passwords `NAME-pw`.
 
+    `faults` is a script of faults, as `Faults` or in its words (ValueError where they are wrong).
     `version="1.3"` answers as the older servers do. `gzip` compresses where the client accepts it.
     The last `keep_log` requests are kept in `url.log`.
     """
@@ -88,7 +89,12 @@ def serve(
     if corpus is None:
         corpus = generate(n_entries, seed=seed, kind=kind, private_share=private_share, features=features)
     server = Server(
-        corpus, faults=faults, gzip=gzip, version=version, token_seconds=token_seconds, keep_log=keep_log
+        corpus,
+        faults=Faults.of(faults),
+        gzip=gzip,
+        version=version,
+        token_seconds=token_seconds,
+        keep_log=keep_log,
     )
     running = _Running(server, host, port)
     try:

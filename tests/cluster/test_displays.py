@@ -3,7 +3,7 @@
 import pytest
 from kernels import nothing_is_left
 
-from nomad_dask import ArchiveQuery, watching
+from nomad_dask import ArchiveQuery, update, watching
 from nomad_dask.testing import serve
 
 MATERIAL = {"results": {"material": {"n_elements": "*", "elements": "*"}}}
@@ -52,3 +52,11 @@ def test_who_gives_a_function_of_their_own_is_shown_nothing(kernel, cluster, que
     reports = []
     query.to_parquet(tmp_path / "h", npartitions=2, client=cluster, progress=reports.append)
     assert not kernel.shown and reports[-1].rows == N
+
+
+def test_who_wants_no_progress_is_shown_none(kernel, cluster, query, tmp_path):
+    query.to_parquet(tmp_path / "h", npartitions=2, client=cluster, progress=False)
+    update(tmp_path / "h", client=cluster, progress=False)
+    assert not kernel.shown
+    update(tmp_path / "h", client=cluster)
+    assert kernel.shown

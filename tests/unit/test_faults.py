@@ -212,6 +212,15 @@ def test_a_script_in_words_is_the_script_in_python(text, rules):
     assert Faults.parse(text).rules == rules
 
 
+def test_a_server_takes_a_script_or_its_words():
+    script = Faults([Rule(Status(503))])
+    assert Faults.of(script) is script and Faults.of(None) is None and Faults.of("latency=0.1").latency == 0.1
+    with pytest.raises(ValueError, match="latncy"):
+        Faults.of("latncy=0.1")
+    with pytest.raises(TypeError, match=r"faults are Faults\(\.\.\.\)"):
+        Faults.of({"latency": 0.1})
+
+
 def test_settings_in_words():
     some = "9" * 28
     faults = Faults.parse(f"latency=0.2; slots=4; limit=20; missing=0.002; poison=ID1+ID2+{some}; seed=4")

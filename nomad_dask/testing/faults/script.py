@@ -92,6 +92,15 @@ class Faults:
             return True
 
     @classmethod
+    def of(cls, script: "Faults | str | None") -> "Faults | None":
+        """The script itself, or what its words describe. Raises ValueError for wrong words, TypeError for anything else."""
+        if script is None or isinstance(script, cls):
+            return script
+        if not isinstance(script, str):
+            raise TypeError(f"faults are Faults(...), or their words as a text, not {script!r}")
+        return cls.parse(script)
+
+    @classmethod
     def parse(cls, text: str) -> "Faults":
         """The script that the text describes (see the package); a `ValueError` says which clause is wrong."""
         rules, settings = parse_words(text)
