@@ -7,6 +7,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from processes import at_request
 
 from nomad_dask import cli
 
@@ -84,19 +85,8 @@ def kill_after():
     """Run a command and kill it (-9) at the moment when a server has seen `n` requests; False if it ended before."""
 
     def run(url, n, command_line):
-        url.log.clear()
-        client = subprocess.Popen(command_line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        log, add = url.log, type(url.log).add
-
-        def add_and_kill(seen):
-            add(log, seen)
-            if log.count() == n:
-                client.send_signal(signal.SIGKILL)
-
-        log.add = add_and_kill
-        try:
+        with at_request(url, n, lambda: client.send_signal(signal.SIGKILL)):
+            client = subprocess.Popen(command_line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             return client.wait(120) == -signal.SIGKILL
-        finally:
-            del log.add
 
     return run

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 import psutil
+from processes import at_request
 
 from nomad_dask.edges.store import Store
 from nomad_dask.testing import serve
@@ -56,20 +57,21 @@ def options(url, out, size):
 class Reaper(threading.Thread):
     """Kills (-9) one worker process of the client at random, every two seconds of work, until it is told to stop."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, log):
         super().__init__(daemon=True)
-        self.client, self.deaths, self.seen = None, 0, 0
+        self.client, self.deaths, self.before = None, 0, 0
+        self._log = log
         self._dice, self._over = random.Random(seed), threading.Event()
 
     def run(self):
         while not self._over.wait(EVERY):
-            if self.seen < WORK:
+            if self._log.count() - self.before < WORK:
                 continue
             try:
                 workers = [p.pid for p in psutil.Process(self.client).children() if _is_worker(p)]
                 if workers:
                     os.kill(self._dice.choice(workers), signal.SIGKILL)
-                    self.deaths, self.seen = self.deaths + 1, 0
+                    self.deaths, self.before = self.deaths + 1, self._log.count()
             except (psutil.Error, ProcessLookupError):
                 continue
 
@@ -85,23 +87,12 @@ def _is_worker(process):
 
 def run_until(url, n, line, reaper):
     """Run the command and kill it when the server has seen `n` requests (None: never). Its exit code and words."""
-    client = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    reaper.client = client.pid
-    log, add = url.log, type(url.log).add
-
-    def add_and_kill(seen):
-        add(log, seen)
-        reaper.seen += 1
-        if log.count() == n:
-            client.send_signal(signal.SIGKILL)
-
-    log.clear()
-    log.add = add_and_kill
-    try:
+    with at_request(url, n, lambda: client.send_signal(signal.SIGKILL)):
+        client = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        reaper.client = client.pid
         words = client.communicate(timeout=150)[0]
+        reaper.before -= url.log.count()
         return client.returncode, words
-    finally:
-        del log.add
 
 
 def test_workers_and_clients_that_die_leave_what_calm_leaves(full, tmp_path, on_cluster):
@@ -112,7 +103,7 @@ def test_workers_and_clients_that_die_leave_what_calm_leaves(full, tmp_path, on_
         url.faults = Faults(latency=0.15)
         line = [sys.executable, "-m", "nomad_dask", *options(url, tmp_path / "chaos", size)]
         line += ["--workers", str(size.workers)]
-        reaper = Reaper(13)
+        reaper = Reaper(13, url.log)
         store, finished = Store.at(tmp_path / "chaos"), [0]
         reaper.start()
         try:

@@ -10,7 +10,7 @@ import sys
 
 import pandas as pd
 import pytest
-from distributed import Client
+from processes import at_request, scheduler, worker
 from terminals import terminal
 
 from nomad_dask.edges.store import Store
@@ -252,21 +252,15 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
             "--npartitions",
             "50",
         ]
-        client = subprocess.Popen(
-            [sys.executable, "-m", "nomad_dask", *line, "--workers", "1"],
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        log, add = url.log, type(url.log).add
-
-        def add_and_interrupt(seen):
-            add(log, seen)
-            if log.count() == 30:
-                os.killpg(client.pid, signal.SIGINT)  # as a terminal does: to the workers too
-
-        log.add = add_and_interrupt
-        _, words = client.communicate(timeout=60)
+        # To the workers too, as a terminal does.
+        with at_request(url, 30, lambda: os.killpg(client.pid, signal.SIGINT)):
+            client = subprocess.Popen(
+                [*COMMAND, *line, "--workers", "1"],
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            _, words = client.communicate(timeout=60)
     assert client.returncode == 130
     assert "run the same command again" in words and "Traceback" not in words
     assert "Not finished" in (tmp_path / "h" / "report.html").read_text()
@@ -299,47 +293,13 @@ def test_the_demonstration_leaves_a_dataset(command, call, tmp_path):
         assert f"in a browser: {out}/report.html" in done.stdout and (out / "report.html").exists()
 
 
-def test_a_scheduler_that_dies_is_one_message_and_no_loss(tmp_path):
-    dask = [
-        sys.executable,
-        "-m",
-        "distributed.cli.dask_scheduler",
-        "--port",
-        "0",
-        "--no-dashboard",
-        "--no-show",
-    ]
-    work = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "2", "--no-dashboard"]
-    found = ["--scheduler-file", str(tmp_path / "scheduler.json")]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with serve(n_entries=300, kind="small", seed=2) as url:
-        scheduler = subprocess.Popen([*dask, *found], **quiet)
-        worker = subprocess.Popen([*work, *found], **quiet)
-        try:
-            with Client(scheduler_file=found[1], timeout=60, set_as_default=False) as client:
-                address = client.scheduler.address
-                client.wait_for_workers(1, timeout=60)
-            line = ["harvest", "--url", str(url), "--out", str(tmp_path / "h"), "--npartitions", "30"]
-            line += ["--required", '{"results": {"material": "*"}}', "--max-requests-per-second", "20"]
-            log, add = url.log, type(url.log).add
-
-            def add_and_kill(seen):
-                add(log, seen)
-                if log.count() == 40:
-                    scheduler.kill()
-
-            log.add = add_and_kill
-            done = subprocess.run(
-                [sys.executable, "-m", "nomad_dask", *line, "--scheduler", address],
-                capture_output=True,
-                text=True,
-                timeout=120,
-            )
-        finally:
-            scheduler.kill()
-            worker.kill()
-            scheduler.wait()
-            worker.wait()
+def test_a_scheduler_that_dies_is_one_message_and_no_loss(tmp_path, command):
+    with serve(n_entries=300, kind="small", seed=2) as url, scheduler() as running:
+        address = running.said[1]
+        line = ["harvest", "--url", url, "--out", tmp_path / "h", "--npartitions", "30"]
+        line += ["--required", '{"results": {"material": "*"}}', "--max-requests-per-second", "20"]
+        with worker(address, "--nthreads", 2), at_request(url, 40, running.popen.kill):
+            done = command(*line, "--scheduler", address)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert "scheduler went away" in done.stderr and "run the same command again" in done.stderr
     assert Store.at(tmp_path / "h").receipts(Store.at(tmp_path / "h").manifest().id)

@@ -16,6 +16,7 @@ from dataclasses import replace
 import dask.dataframe as dd
 import pandas as pd
 import pytest
+from processes import scheduler, worker
 
 from nomad_dask import ArchiveQuery, open_dataset, units, update
 from nomad_dask.edges.files import Files
@@ -463,27 +464,13 @@ def test_a_store_that_goes_down_meanwhile(served, command, monkeypatch):
 
 def test_workers_that_lack_the_stores_environment_say_so(s3, served, place, command, monkeypatch):
     """A running cluster has an environment of its own."""
-    scheduler = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--host", "127.0.0.1"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    address = next(line.split()[-1] for line in scheduler.stderr if "Scheduler at:" in line)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--no-dashboard"],
-        env=environment | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nowhere"},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    bare = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+    bare |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nowhere"}
+    with scheduler() as running, worker(running.said[1], "--no-nanny", env=bare):
         line = ("harvest", "--url", served, "--required", json.dumps(REQUIRED), "--out", place)
-        done = command(*line, "--scheduler", address, check=2)
-        assert f"cannot read {place}: Unable to locate credentials" in done.stderr
-        assert "in the environment of each process" in done.stderr
-    finally:
-        for process in (worker, scheduler):
-            process.terminate()
-            process.wait(60)
+        done = command(*line, "--scheduler", running.said[1], check=2)
+    assert f"cannot read {place}: Unable to locate credentials" in done.stderr
+    assert "in the environment of each process" in done.stderr
 
 
 def test_an_update_in_a_bucket_is_the_same_dataset(s3, workers, place, tmp_path):

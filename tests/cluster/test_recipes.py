@@ -4,18 +4,17 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from processes import WAIT, process, scheduler, worker
 
 from nomad_dask import ArchiveQuery
 from nomad_dask.testing import serve
@@ -24,7 +23,6 @@ from nomad_dask.testing.faults import Faults
 RECIPES = Path(__file__).resolve().parents[2] / "examples" / "clusters"
 REQUIRED = {"results": {"material": {"n_elements": "*"}}}
 BIN = f"{Path(sys.executable).parent}/"
-WAIT = 60
 
 
 @pytest.fixture(scope="module")
@@ -39,37 +37,6 @@ def no_faults(served):
     served.faults = None
 
 
-@contextmanager
-def process(*arguments, until, **options):
-    """A process that runs once it has said `until` on stderr or stdout; the match, and its end."""
-    running = subprocess.Popen(
-        [*map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
-    )
-    try:
-        said = []
-        for line in running.stdout:
-            said.append(line)
-            if found := re.search(until, line):
-                threading.Thread(target=running.stdout.read, daemon=True).start()  # or its pipe may fill
-                yield found
-                break
-        else:
-            raise AssertionError("".join(said))
-    finally:
-        running.send_signal(signal.SIGTERM)
-        running.wait(WAIT)
-
-
-def scheduler(*more, **options):
-    line = (sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", 0, "--dashboard-address", ":0")
-    return process(*line, "--host", "127.0.0.1", *more, until=r"Scheduler at:\s+(\S+)", **options)
-
-
-def worker(address, *more, **options):
-    line = (sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-dashboard")
-    return process(*line, *more, until="Registered to", **options)
-
-
 def size_of(out):
     return len(pd.read_parquet(f"{out}/data"))
 
@@ -82,7 +49,7 @@ def test_workers_that_join_late_take_part(served, tmp_path, monkeypatch):
     served.faults = Faults(latency=0.1)
     with_the_scheduler = []
     with ExitStack() as stack:
-        address = stack.enter_context(scheduler())[1]
+        address = stack.enter_context(scheduler()).said[1]
         stack.enter_context(worker(address, "--nthreads", 1, "--name", "early"))
         client = stack.enter_context(Client(address, set_as_default=False))
 
@@ -119,11 +86,11 @@ def keys(tmp_path_factory):
 def tls_scheduler(keys):
     environment = os.environ | keys
     with (
-        scheduler("--protocol", "tls", env=environment) as said,
-        worker(said[1], "--nthreads", 2, env=environment),
+        scheduler("--protocol", "tls", env=environment) as running,
+        worker(running.said[1], "--nthreads", 2, env=environment),
     ):
-        assert said[1].startswith("tls://")
-        yield said[1]
+        assert running.said[1].startswith("tls://")
+        yield running.said[1]
 
 
 def harvest_line(served, address, out):
