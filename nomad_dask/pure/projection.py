@@ -27,7 +27,7 @@ from nomad_dask.pure.near import hint, near
 from nomad_dask.pure.nested import NestedSchema
 from nomad_dask.pure.required import IN_PLACE, Required, parse
 from nomad_dask.pure.schema import MORE, RESERVED, Schema
-from nomad_dask.pure.sections import Definitions, SubSection
+from nomad_dask.pure.sections import Definitions, Member, SubSection
 
 NOTHING = parse({})
 """Asks for no part of an archive."""
@@ -211,17 +211,19 @@ class _Wide:
             return False
         if self.definitions is None:
             return directive != "include-resolved"
-        return isinstance(self.definitions.find(paths.join(keys)), SubSection)
+        return self._is_told(keys)
 
     def _is_told(self, keys: Keys) -> bool:
         """Whether the server's schema says that sections stand there."""
-        return self.definitions is not None and isinstance(
-            self.definitions.find(paths.join(keys)), SubSection
-        )
+        return isinstance(self._member(keys), SubSection)
 
     def _repeats(self, keys: Keys) -> bool:
-        member = self.definitions.find(paths.join(keys)) if self.definitions and keys else None
+        member = self._member(keys)
         return isinstance(member, SubSection) and member.repeats
+
+    def _member(self, keys: Keys) -> Member | None:
+        """What the server's schema has under keys, where it has any."""
+        return self.definitions.find(paths.join(keys)) if self.definitions and keys else None
 
 
 def _by_key(names: Iterable[Keys], *, is_root: bool, repeats: bool = False) -> dict[str, set[Keys]]:

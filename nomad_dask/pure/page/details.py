@@ -10,7 +10,7 @@ from .figures import Bar, Page, Reason, each_bar
 from .markup import Html, join, row, section, table, tag, void
 
 MOST_ROWS, FIRST_ROWS = 10_000, 300
-"""Of the schema table: those in the page, and those that are shown before someone asks for more."""
+"""Of the schema table: those in the page, and those that are shown before someone asks for more, or of what is found."""
 
 
 def segments(page: Page) -> Html:
@@ -130,6 +130,7 @@ def _search(n: int) -> Html:
         autocomplete="off",
         spellcheck="false",
         placeholder="path, type or unit",
+        data_most=FIRST_ROWS,
     )
     said = tag("output", id="found", for_="search", aria_live="polite")
     searching = tag("div", label, field, said, class_="search", hidden=True, id="searching")

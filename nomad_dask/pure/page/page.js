@@ -1,7 +1,7 @@
 "use strict";
 (() => {
-  const most = 300;
   const search = document.getElementById("search");
+  const most = Number(search.dataset.most);
   const found = document.getElementById("found");
   const table = document.querySelector("table.columns");
   const rows = Array.from(table.tBodies[0].rows);
