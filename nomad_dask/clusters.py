@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 60.0
 """Seconds that a cluster without workers is given to get one."""
+_CONNECT = 5
+"""Seconds to reach a scheduler, and as many for its answer: Dask's own 30 would hide why it cannot be reached."""
 _ADVICE = "start one with `dask scheduler`, or leave --scheduler out; where it asks for TLS, say tls://"
 _TLS_ADVICE = (
     "is it there, and has Dask's configuration here (distributed.comm.tls) the authority of its certificate, and a "
@@ -64,7 +66,7 @@ class Cluster:
     async def _wait_for_workers(self) -> None:
         for _ in range(int(_PATIENCE)):
             try:
-                who = await asyncio.wait_for(_identity(str(self.scheduler)), timeout=10)
+                who = await asyncio.wait_for(_identity(str(self.scheduler)), timeout=2 * _CONNECT)
             except Exception as error:  # a stranger may answer anything
                 advice = _TLS_ADVICE if str(self.scheduler).startswith("tls") else _ADVICE
                 raise UnreachableError(
@@ -101,6 +103,16 @@ class Cluster:
             yield client
 
 
+def check_client(client: Any) -> None:
+    """UserError unless `client` is a Dask client, or none."""
+    from distributed import Client
+
+    if client is not None and not isinstance(client, Client):
+        raise UserError(
+            f"client is a Dask client, not {client!r}; the address of a scheduler is given as scheduler="
+        )
+
+
 @contextmanager
 def _told_by_us() -> Iterator[None]:
     """Dask's client logs a lost scheduler with all of its traceback; whoever waits for the job is told in a sentence."""
@@ -115,17 +127,23 @@ def _told_by_us() -> Iterator[None]:
 
 def _words(error: BaseException) -> str:
     """What went wrong first, which Dask tells as the cause of a cause."""
-    while error.__cause__ is not None:
+    while error.__cause__ is not None and not isinstance(error, TimeoutError):
         error = error.__cause__
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     return str(error) or type(error).__name__
 
 
 async def _identity(address: str) -> dict[str, Any]:
     """What a scheduler says of itself."""
+    from dask import config
+    from dask.utils import parse_timedelta
     from distributed import rpc
     from distributed.security import Security
 
-    async with rpc(address, connection_args=Security().get_connection_args("client")) as scheduler:
+    how = Security().get_connection_args("client")
+    patience = min(_CONNECT, parse_timedelta(config.get("distributed.comm.timeouts.connect")))
+    async with rpc(address, timeout=patience, connection_args=how) as scheduler:
         identity: dict[str, Any] = await scheduler.identity()
     if identity.get("type") != "Scheduler":
         raise ValueError(f"what answers there is no scheduler but {identity.get('type', 'something else')}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import pandas as pd
 
 from .edges.store import Store
+from .pure.errors import UserError
 from .pure.frames import check_backend, to_pandas, units_of
 from .pure.layouts import ONLY
 from .pure.report import Receipt
@@ -71,7 +72,10 @@ def units(
         return cast("dict[str, Any]", found.get(ONLY, found))
     if isinstance(data, Mapping):
         return {key: units(frame) for key, frame in data.items()}
-    return dict(getattr(data, "_meta", data).attrs.get("units", {}))
+    frame = getattr(data, "_meta", data)
+    if not hasattr(frame, "attrs"):
+        raise UserError(f"units are of a frame or of the path of a dataset, not of {data!r}")
+    return dict(frame.attrs.get("units", {}))
 
 
 def open_dataset(path: str | os.PathLike[str], *, dtype_backend: DtypeBackend = "pyarrow") -> LazyFrames:

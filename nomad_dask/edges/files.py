@@ -33,6 +33,8 @@ _ADVICE = (
 
 def absolute(url: str | os.PathLike[str]) -> str:
     """A path or url that means the same in every process. UserError for a url with a password in it (SPEC 11)."""
+    if not isinstance(url, str | os.PathLike):
+        raise UserError(f"the place of a dataset is a path or a url, not {url!r}")
     text = os.fspath(url)
     for scheme in _LOCAL:
         text = text.removeprefix(scheme)

@@ -34,6 +34,9 @@ class Server:
             raise UserError(
                 f"{self.url} is the pages for people; the api is at {self.url[: self.url.index(gui[0])]}/api/v1"
             )
+        if behind := re.search(r"(?<=/)api/v\d+(?=/+[^/])", parts.path):
+            base = self.url[: self.url.index(f"/{behind[0]}/")]
+            raise UserError(f"{self.url} is a place in the api; give its base: {base}/{behind[0]}")
         if parts.query:
             raise UserError(f"the url may hold no query: {self.url!r}")
         if self.login is not None:

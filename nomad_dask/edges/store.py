@@ -129,12 +129,26 @@ class Store:
 
     def stored(self) -> Manifest:
         """The manifest of a dataset that must be there. DatasetError where there is none."""
-        manifest = self.manifest()
+        try:
+            manifest = self.manifest()
+        except DatasetError:
+            self._refuse_inside()
+            raise
         if manifest is None:
+            self._refuse_inside()
             raise DatasetError(
                 f"{self.url} holds no dataset; is the path right? If so, harvest one there first"
             )
         return manifest
+
+    def _refuse_inside(self) -> None:
+        """Whoever names `data/`, or a file of a dataset, is told of the dataset."""
+        above, found, _ = f"{self.url}/".rpartition("/data/")
+        if not found:
+            above, _, name = self.url.rpartition("/")
+            found = name if name in _OURS | {"manifest.json"} else ""
+        if found and Files(above).read("manifest.json") is not None:
+            raise DatasetError(f"{self.url} lies inside the dataset {above}; give that folder")
 
     def _refuse_strangers(self) -> None:
         if strangers := sorted(self._files.names() - _OURS):

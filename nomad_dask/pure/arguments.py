@@ -23,7 +23,8 @@ def as_json(query: dict[str, Any]) -> dict[str, Any]:
     try:
         plain: dict[str, Any] = orjson.loads(orjson.dumps(query))
     except TypeError as error:
-        raise UserError(f"query holds what JSON cannot: {error}") from error
+        advice = "use dicts, lists, texts and numbers of Python (of a numpy value its .item())"
+        raise UserError(f"query holds what JSON cannot: {error}; {advice}") from error
     return plain
 
 
@@ -50,6 +51,15 @@ def text(name: str, value: Any) -> None:
     """UserError unless `value` is a text."""
     if not isinstance(value, str):
         raise UserError(f"{name} must be a text, not {value!r}")
+
+
+def owner(value: Any) -> None:
+    """UserError unless `value` is a text; whoever gives the query first is told how it is given."""
+    if isinstance(value, dict):
+        raise UserError(
+            f"owner comes first, and is a text such as 'visible', not {value!r}; give query={value!r}"
+        )
+    text("owner", value)
 
 
 def spelled(function: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -108,7 +108,7 @@ class ArchiveQuery(Stepwise, Bulk):
             arguments.number("max_requests_per_second", max_requests_per_second, "or None")
         arguments.number("sleep_time", sleep_time, "in seconds", zero=True)
         arguments.number("timeout", timeout, "in seconds")
-        arguments.text("owner", owner)
+        arguments.owner(owner)
         arguments.text("after", after or "")
         self.owner, self.query, self.after = owner, arguments.as_json(query or {}), after or ""
         self.required = required_of(source, required)

@@ -210,7 +210,7 @@ class Bulk:
             UnfinishedError: the server or workers kept failing; what is done is kept, so call it again.
             StorageError: `path` cannot be written.
         """
-        from ..clusters import Cluster
+        from ..clusters import Cluster, check_client
         from ..harvest import harvest
 
         store, question = Store.at(path), self._question(resolve_references, source)
@@ -220,6 +220,7 @@ class Bulk:
         )
         _check_schema(schema, question, chosen)
         cluster = Cluster(workers, scheduler)
+        check_client(client)
         if client is None:
             store.check_shared()
         cluster.check()

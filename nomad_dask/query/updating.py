@@ -52,7 +52,7 @@ def update(
         DatasetError: no dataset is there; or one that is capped by `results_max`, or asked with another login.
         UnfinishedError: parts are left over, because the server or workers kept failing. What is done is kept.
     """
-    from ..clusters import Cluster
+    from ..clusters import Cluster, check_client
     from ..updates import update
 
     store = Store.at(path)
@@ -60,6 +60,7 @@ def update(
         raise UserError(
             f"update takes no {wrong[0]!r}: the dataset knows what to ask; it takes {', '.join(_CONNECTION)}"
         )
+    check_client(client)
     if client is None:
         store.check_shared()
     manifest = store.stored()

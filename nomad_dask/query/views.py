@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..pure.amounts import counted
 from ..pure.cards import tree_card
 from ..pure.errors import NomadDaskError
 from ..pure.near import hint, near
@@ -143,7 +144,11 @@ class Sections(Sequence[Any]):
         return len(self._numbers)
 
     def __getitem__(self, index: Any) -> Any:
-        number = self._numbers[index]
+        try:
+            number = self._numbers[index]
+        except IndexError:
+            held = counted(len(self), "section")
+            raise IndexError(f"{self._place.path} has {held}, so there is no [{index}]") from None
         if isinstance(number, range):
             return Sections(self._place, number)
         path = f"{self._place.path}.{number}"

@@ -1,5 +1,6 @@
 """The embedded archive as a command: its options in words, and a server that runs until it is interrupted."""
 
+import errno
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -39,8 +40,14 @@ def run(
                 serve(corpus, archives=archives, host=host, port=port, faults=misbehave, gzip=gzip)
             )
         except (OSError, OverflowError, ValueError, KeyError) as error:
+            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            why = (
+                "another program listens there; choose another --port, or 0 for a free one"
+                if taken
+                else error
+            )
             raise UserError(
-                f"cannot serve {archives or 'generated archives'} at {host}:{port}: {error}"
+                f"cannot serve {archives or 'generated archives'} at {host}:{port}: {why}"
             ) from error
         print(f"serving {url} (Ctrl-C stops)", flush=True)
         while True:

@@ -5,8 +5,10 @@ import os
 import threading
 
 import pytest
+from datasets import write
 
-from nomad_dask import ArchiveQuery, open_dataset, units
+from nomad_dask import ArchiveQuery, open_dataset, units, update
+from nomad_dask.pure.errors import DatasetError
 from nomad_dask.testing import serve
 
 REQUIRED = '{"results": {"material": {"elements": "*"}}}'
@@ -34,7 +36,8 @@ def places():
     threading.Thread(target=page.serve_forever, daemon=True).start()
     with serve(n_entries=30, seed=4) as url:
         host = url.removeprefix("http://").removesuffix("/api/v1")
-        yield {"url": url, "host": host, "page": f"http://127.0.0.1:{page.server_port}"}
+        port = host.rpartition(":")[2]
+        yield {"url": url, "host": host, "port": port, "page": f"http://127.0.0.1:{page.server_port}"}
     page.shutdown()
     page.server_close()
 
@@ -59,6 +62,16 @@ TYPED = {
         "count --url http://{host}/nomad",
         "refused (404): Not Found [http://{host}/nomad/api/v1/entries/query]",
         "is the url the api's base, ending in /api/v1?",
+    ),
+    "a place in the api": (
+        "count --url {url}/entries/query",
+        "{url}/entries/query is a place in the api",
+        "give its base: {url}",
+    ),
+    "a port that is taken": (
+        "serve --n-entries 5 --port {port}",
+        "another program listens there",
+        "choose another --port",
     ),
     "https for http": (
         "count --url https://{host}",
@@ -207,6 +220,20 @@ def test_another_dataset_in_the_folder_is_named(places, on_cluster, tmp_path):
     assert files == {path: path.read_bytes() for path in (tmp_path / "h").rglob("*.parquet")}
 
 
+@pytest.mark.parametrize(
+    "within", ["data", "data/part-00000.parquet", "data/run/part-00000.parquet", "segments", "manifest.json"]
+)
+def test_the_dataset_is_named_to_whoever_opens_a_place_in_it(within, tmp_path):
+    write(tmp_path / "h", n=2)
+    for read in (open_dataset, units, update):
+        with pytest.raises(
+            DatasetError, match=f"/h/{within} lies inside the dataset .*/h; give that folder$"
+        ):
+            read(tmp_path / "h" / within)
+    with pytest.raises(DatasetError, match="other/data holds no dataset"):
+        open_dataset(tmp_path / "other" / "data")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_of_somebody_elses(places, call, tmp_path):
     tmp_path.chmod(0o500)
@@ -256,6 +283,24 @@ CALLED = {
         "query must be a dict of NOMAD's search expression",
         "not str",
     ),
+    "the query first": (
+        lambda url: ArchiveQuery({"results.material.n_elements": 2}),
+        "owner comes first",
+        "give query={'results.material.n_elements': 2}",
+    ),
+    "a set in the query": (
+        lambda url: query_of(url, query={"results.material.elements": {"Ti"}}),
+        "query holds what JSON cannot",
+        "use dicts, lists, texts and numbers of Python",
+    ),
+    "an address for a client": (
+        lambda url: query_of(url).to_parquet("h", client="tcp://host:8786"),
+        "client is a Dask client, not 'tcp://host:8786'",
+        "is given as scheduler=",
+    ),
+    "a number for a path": (lambda url: query_of(url).to_parquet(5), "not 5", "is a path or a url"),
+    "nothing for a path": (lambda url: open_dataset(None), "not None", "is a path or a url"),
+    "units of a number": (lambda url: units(5), "not of 5", "a frame or of the path of a dataset"),
     "names for a tree": (
         lambda url: ArchiveQuery(url=str(url), required=["results.material"]),
         "required: a list (['results.material']) at the top",

@@ -409,7 +409,7 @@ def test_lists_of_sections_are_sequences() -> None:
     assert "run.2" in repr(runs[1:4][1])
     assert runs[1:3] == [{"energy": 1.0}, {"energy": 2.0}]
     assert runs[1] in runs
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match=r"run has 6 sections, so there is no \[6\]"):
         runs[6]
     assert len(wrapped({"run": []}).run) == 0
 
