@@ -73,12 +73,12 @@ async def doubts_of(client: Client, required: Required, idle: Idle) -> tuple[str
     return doubts(required, idle, await definitions_of(client)) if idle.paths else ()
 
 
-async def explained(client: Client, error: RefusedError) -> RefusedError:
-    """The same refusal; where it is of a quantity that queries do not know, with the near ones of the server's schema."""
+async def explained(client: Client, error: RefusedError) -> RefusedError | None:
+    """A refusal of a quantity that queries do not know, with the near ones of the server's schema; None of any other."""
     found = _NO_QUANTITY.search(error.words)
     definitions = await definitions_of(client) if found else None
     if found is None or definitions is None:
-        return error
+        return None
     meant = near_quantities(tuple(found[1].split(".")), definitions)
     return RefusedError(error.status, error.url, f"{error.words}{hint(meant)}")
 

@@ -94,7 +94,9 @@ async def count_matching(client: Client, question: Question, after: str = "") ->
     try:
         return await count(client, question, Segment(after), known=False)
     except RefusedError as error:
-        raise await explained(client, error) from error
+        if better := await explained(client, error):
+            raise better from error
+        raise
 
 
 async def make_plan(
