@@ -201,7 +201,8 @@ def requests(page: Page) -> Html:
 
 
 def _kind(status: str) -> str:
-    return "good" if status.startswith("2") else "bad"
+    """How an answer is drawn. A 400 is NOMAD's word for a reference to another installation, which is no fault."""
+    return "good" if status.startswith("2") else "mild" if status == "400" else "bad"
 
 
 def _meaning(status: str) -> str:
