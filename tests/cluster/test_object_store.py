@@ -3,6 +3,7 @@
 The endpoint and the credentials reach every process through its environment, as they do for a user.
 """
 
+import errno
 import json
 import logging
 import os
@@ -409,10 +410,16 @@ def test_memory_is_this_process(served):
 
 
 def test_a_folder_that_may_not_be_written_is_told_before_anything_is_asked(served, tmp_path, monkeypatch):
-    monkeypatch.setattr("os.access", lambda place, mode: False)
+    """As root, who may write anywhere, the tests cannot take the right away: the system's answer is put in its place."""
+
+    def refused(*, prefix, dir):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), dir)
+
+    monkeypatch.setattr("tempfile.mkdtemp", refused)
+    query = query_of(served)
     served.log.clear()
-    with pytest.raises(StorageError, match="Permission denied"):
-        query_of(served).to_parquet(tmp_path / "h", workers=1)
+    with pytest.raises(UserError, match="Permission denied at .*; choose a folder that you may write to"):
+        query.to_parquet(tmp_path / "h", workers=1)
     assert served.log.count() == 0 and not (tmp_path / "h").exists()
 
 
