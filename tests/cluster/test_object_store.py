@@ -62,6 +62,7 @@ def s3():
     }.items():
         patched.setenv(name, value)
     fs = fsspec.filesystem("s3", skip_instance_cache=True)
+    type(fs).clear_instance_cache()  # those that are kept know the server before
     fs.mkdir(BUCKET)
     try:
         yield fs
