@@ -7,25 +7,51 @@ DLT := .venvs/dlt
 BROWSER := .venvs/browser
 RELEASE := .venvs/release
 LOWEST := .venvs/lowest
+NEWEST := .venvs/newest
 JUPYTER := .venvs/jupyter
+DOCS := .venvs/docs
+UV := .venvs/uv
+LOCKS := tests/locks
+# $(call locked,environment,lock,options) installs the very files that `make lock` found, on any later day: by uv,
+# which takes a tenth of pip's time, or by pip where there is no uv.
+HASHED := --quiet --require-hashes --requirement
+locked = $(UV)/bin/uv pip install --python $(1)/bin/python $(HASHED) $(2) $(3) || $(1)/bin/pip install $(HASHED) $(2) $(3)
+LOCK = $(UV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock"
+ITSELF := pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
-.PHONY: demo test test-full fuzz test-peers test-browser test-lowest test-python dist test-release pictures lint bench bench-check bench-serve bench-20m bench-memory bench-scale clean
+.PHONY: demo test environments test-full fuzz fuzz-core fuzz-bodies test-peers test-browser test-lowest test-newest test-python lock dist test-release pictures docs lint bench bench-check bench-serve bench-20m bench-memory bench-scale clean
 
 demo: $(VENV)/installed
 	$(BIN)/nomad-dask demo
 
-# A process that is done takes tests of another's: the long ones are not left to one core at the end.
+# In random order: the last line says which. A process that is done takes tests of another's: the long ones are not left to one core at the end.
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n auto --dist worksteal tests/unit tests/flow tests/cluster
+
+# What the other targets of the gate need, for `make -j`.
+environments: $(PEERS)/installed $(RELEASE)/installed $(DOCS)/installed
 
 # What the gate has less of, whole: storms and kills of 20,000 entries, limits to the hundredth. One at a time, on a
 # machine that does nothing else.
 test-full: $(VENV)/installed-dev
-	NOMAD_DASK_FULL=1 NOMAD_DASK_CALM=1 $(BIN)/pytest --timeout=7200 tests/cluster/test_storm.py tests/cluster/test_chaos.py tests/cluster/test_limits.py
+	NOMAD_DASK_FULL=1 NOMAD_DASK_CALM=1 $(BIN)/pytest --timeout=7200 tests/cluster/test_storm.py tests/cluster/test_chaos.py tests/cluster/test_limits.py tests/cluster/test_hostile.py
 
 # The properties of the layouts, 20,000 times each, on other archives every time (5 minutes on two cores).
 fuzz: $(VENV)/installed-dev
 	$(BIN)/pytest -n auto -m fuzz --hypothesis-profile=fuzz --timeout=7200 tests/unit
+
+# The compiled core with AddressSanitizer and UBSan: its tests, then mutated rows for FUZZ_SECONDS. Needs gcc or clang.
+FUZZ_SECONDS ?= 600
+SANITIZED := .venvs/sanitized
+PRELOAD = LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0
+fuzz-core: $(VENV)/installed-dev
+	NOMAD_DASK_CORE=sanitized $(BIN)/python setup.py --quiet build_ext --build-lib $(SANITIZED) --build-temp $(SANITIZED)/temp
+	$(PRELOAD) NOMAD_DASK_SANITIZED=$(SANITIZED) $(BIN)/pytest -m "not fuzz" tests/unit/test_core.py
+	$(PRELOAD) $(BIN)/python tests/helpers/fuzz_core.py $(FUZZ_SECONDS) $(SANITIZED)
+
+# Random and mutated answers into every reader of what a server sends: nothing but our own errors (10 minutes).
+fuzz-bodies: $(VENV)/installed-dev
+	NOMAD_DASK_FUZZ_SECONDS=600 $(BIN)/pytest -n 2 tests/flow/test_fuzz_bodies.py
 
 # Compared with nomad-lab's own class, which has an environment of its own (1 minute, 650 MB, the first time).
 test-peers: $(VENV)/installed-dev $(PEERS)/installed
@@ -46,10 +72,17 @@ test-lowest: $(LOWEST)/installed
 	$(LOWEST)/bin/pytest -n auto --dist worksteal tests/unit tests/flow
 	$(LOWEST)/bin/pytest tests/cluster/test_harvest.py tests/cluster/test_frames.py
 
-# With another Python and what is newest for it: make test-python PYTHON=python3.13
-test-python: $(RELEASE)/installed
-	$(RELEASE)/bin/uv venv --quiet --clear --python $(PYTHON) .venvs/python
-	$(RELEASE)/bin/uv pip install --quiet --python .venvs/python/bin/python --editable '.[dev]'
+# With the newest versions that pyproject.toml allows today, whatever is locked (10 minutes on two cores).
+test-newest: $(UV)/installed
+	$(UV)/bin/uv venv --quiet --clear --python $(PYTHON) $(NEWEST)
+	$(UV)/bin/uv pip install --quiet --upgrade --python $(NEWEST)/bin/python --editable '.[dev]'
+	$(NEWEST)/bin/pytest -n auto --dist worksteal tests/unit tests/flow tests/cluster
+
+# With another Python: make test-python PYTHON=python3.13
+test-python: $(UV)/installed
+	$(UV)/bin/uv venv --quiet --clear --python $(PYTHON) .venvs/python
+	$(UV)/bin/uv pip install --quiet --python .venvs/python/bin/python --require-hashes --requirement $(LOCKS)/test.txt
+	$(UV)/bin/uv pip install --quiet --python .venvs/python/bin/python --no-deps --no-build-isolation --editable .
 	.venvs/python/bin/pytest -n auto --dist worksteal tests/unit tests/flow
 
 # Sdist and wheel, as they go to PyPI.
@@ -62,12 +95,21 @@ dist: $(RELEASE)/installed
 test-release: $(VENV)/installed-dev dist
 	NOMAD_DASK_DIST=dist $(BIN)/pytest tests/release
 
+# The site, in .venvs/docs/site: README, guides and docstrings. A broken link or reference fails.
+docs: $(DOCS)/installed
+	rm -rf $(DOCS)/pages $(DOCS)/site
+	mkdir -p $(DOCS)/pages/.github
+	cp -R README.md LICENSE Makefile examples benchmarks .github/docs/reference.md $(DOCS)/pages
+	cp -R .github/*.md $(DOCS)/pages/.github
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --config-file .github/docs/mkdocs.yml
+	@echo "the site is in $(DOCS)/site/index.html"
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# All ways to the same table, ours and others', side by side (40 minutes); the tables and the plot go to the READMEs.
+# All ways to the same table, ours and others', side by side (40 minutes); the tables and the plot go to benchmarks/README.md.
 bench: $(VENV)/installed-dev $(PEERS)/installed $(DLT)/installed
 	$(BIN)/python benchmarks/limits.py --readme
 	$(BIN)/python benchmarks/compare.py --readme
@@ -97,47 +139,68 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("nomad-dask needs Python 3.11 or newer; this is %d.%d: make PYTHON=python3.11" % v[:2])'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+$(UV)/installed: $(LOCKS)/uv.txt
+	$(PYTHON) -m venv --clear $(UV)
+	-$(UV)/bin/pip install --disable-pip-version-check $(HASHED) $<
 	touch $@
 
-$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+$(VENV)/installed: $(LOCKS)/demo.txt pyproject.toml | $(BIN)/python $(UV)/installed
+	$(call locked,$(VENV),$<)
+	$(BIN)/$(ITSELF)
+	$(BIN)/nomad-dask --version
+	touch $@
+
+$(VENV)/installed-dev: $(LOCKS)/test.txt pyproject.toml | $(BIN)/python $(UV)/installed
+	$(call locked,$(VENV),$<)
+	$(BIN)/$(ITSELF)
 	touch $@ $(VENV)/installed
 
-$(PEERS)/installed: tests/peers/requirements.txt
-	rm -rf $(PEERS)
-	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+$(PEERS)/installed: $(LOCKS)/peers.txt | $(UV)/installed
+	$(PYTHON) -m venv --clear $(PEERS)
+	$(call locked,$(PEERS),$<,--no-deps)
 	touch $@
 
-$(DLT)/installed: benchmarks/comparison/dlt-requirements.txt
-	rm -rf $(DLT)
-	$(PYTHON) -m venv $(DLT)
-	$(DLT)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+$(DLT)/installed: $(LOCKS)/dlt.txt | $(UV)/installed
+	$(PYTHON) -m venv --clear $(DLT)
+	$(call locked,$(DLT),$<)
 	touch $@
 
-$(JUPYTER)/installed: tests/browser/jupyter-requirements.txt
-	rm -rf $(JUPYTER)
-	$(PYTHON) -m venv $(JUPYTER)
-	$(JUPYTER)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+$(JUPYTER)/installed: $(LOCKS)/jupyter.txt | $(UV)/installed
+	$(PYTHON) -m venv --clear $(JUPYTER)
+	$(call locked,$(JUPYTER),$<)
+	touch $@
+
+$(DOCS)/installed: $(LOCKS)/docs.txt | $(UV)/installed
+	$(PYTHON) -m venv --clear $(DOCS)
+	$(call locked,$(DOCS),$<)
 	touch $@
 
 $(BROWSER)/installed: Makefile
 	npm install --silent --no-audit --no-fund --no-save --prefix $(BROWSER) axe-core@4.14.1
 	touch $@
 
-$(RELEASE)/installed:
-	$(PYTHON) -m venv $(RELEASE)
-	$(RELEASE)/bin/pip install --quiet --disable-pip-version-check build twine uv
+$(RELEASE)/installed: $(LOCKS)/release.txt | $(UV)/installed
+	$(PYTHON) -m venv --clear $(RELEASE)
+	$(call locked,$(RELEASE),$<)
 	touch $@
 
+# Every lock, of the newest versions that there are today: for all Pythons and systems, with the hash of each file.
+lock: $(UV)/installed
+	$(LOCK) pyproject.toml tests/locks/build.in --extra dev --output-file $(LOCKS)/test.txt
+	$(LOCK) pyproject.toml tests/locks/build.in --constraint $(LOCKS)/test.txt --output-file $(LOCKS)/demo.txt
+	$(LOCK) tests/locks/uv.in --output-file $(LOCKS)/uv.txt
+	$(LOCK) tests/release/requirements.txt --output-file $(LOCKS)/release.txt
+	$(LOCK) .github/docs/requirements.txt --output-file $(LOCKS)/docs.txt
+	$(LOCK) tests/browser/jupyter-requirements.txt --output-file $(LOCKS)/jupyter.txt
+	$(LOCK) benchmarks/comparison/dlt-requirements.txt --output-file $(LOCKS)/dlt.txt
+	$(LOCK) tests/peers/requirements.txt --no-deps --output-file $(LOCKS)/peers.txt
+
 # What the tests themselves need is of today; only what the package needs is held at its lowest.
-$(LOWEST)/installed: pyproject.toml | $(RELEASE)/installed
-	$(RELEASE)/bin/uv venv --quiet --clear --python $(PYTHON) $(LOWEST)
-	$(RELEASE)/bin/uv pip compile --quiet pyproject.toml --extra s3 --extra jobqueue --resolution lowest-direct \
+$(LOWEST)/installed: pyproject.toml | $(UV)/installed
+	$(UV)/bin/uv venv --quiet --clear --python $(PYTHON) $(LOWEST)
+	$(UV)/bin/uv pip compile --quiet pyproject.toml --extra s3 --extra jobqueue --resolution lowest-direct \
 	  --python $(LOWEST)/bin/python --output-file $(LOWEST)/lowest.txt
-	$(RELEASE)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --editable '.[dev]' --constraint $(LOWEST)/lowest.txt
+	$(UV)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --editable '.[dev]' --constraint $(LOWEST)/lowest.txt
 	touch $@
 
 clean:

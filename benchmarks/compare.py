@@ -1,15 +1,18 @@
-"""The same archives as a table, by all that a user would choose between: entries a second, CPU, memory, requests.
+"""Compare tools that turn the same archives into a table: entries per second, CPU, memory, requests.
 
-    python benchmarks/compare.py [--runs 5] [--workloads small,large,mixed] [--only wide,dlt] [--scale 1] [--check] [--readme]
+    python benchmarks/compare.py [--runs 5] [--workloads small,large,mixed] [--only wide,dlt] [--scale 1]
+    [--check] [--readme]
 
-One embedded archive in a process of its own for each workload, walked once before; each run of each contender is a
-process too. Only the job is timed: imports, and the start of a cluster, are apart (`starting`). Contenders take
-turns, and each does a warm-up first. Those that take minutes do fewer entries: rates are compared. Nobody has a limit of
-requests but nomad-lab as its guide documents it. What each one does is told in `benchmarks/comparison/`.
+Each workload has an embedded archive in its own process, which is read once before; each run of each
+contender is a separate process. Only the job is timed: imports and the start of a cluster are reported
+separately (`starting`). Contenders alternate, after one warm-up each. Slow contenders process fewer entries,
+because rates are compared. Only nomad-lab, used as in its guide, has a request limit. The contenders are in
+`benchmarks/comparison/`.
 
-With `--readme` the results go to `benchmarks/results/compare.json`, the table and the plot to README.md, the promised ratios to
-benchmarks/README.md; else to `benchmarks/.results`. `--check` prints each promised ratio with its bar, those of requests
-limited as `limits.py` found them last, and ends with 1 unless all hold.
+With `--readme`, results are written to `benchmarks/results/compare.json`, the tables, the plot
+and the promised ratios to benchmarks/README.md; without it, to `benchmarks/.results`. `--check`
+prints each promised ratio with its bound (those with limited requests from the last run of `limits.py`) and
+exits with 1 unless all hold.
 """
 
 import argparse
@@ -30,7 +33,7 @@ from comparison.served import Archive, served
 from options import names
 from placed import OWN, place, results
 
-from nomad_dask.pure.limits import BatchSize
+from nomad_dask.limits import BatchSize
 
 FLOORS = ("bytes", "decode", "decode-quiet")
 
@@ -51,7 +54,7 @@ def main() -> None:
     judged = verdicts(found, limited(folder))
     if options.readme:
         plot(found, folder / "compare.svg")
-        words = f"{context_in_words(known)}\n\n![entries a second](benchmarks/results/compare.svg)"
+        words = f"{context_in_words(known)}\n\n![entries a second](results/compare.svg)"
         print(place("compare", f"{table(found, notes)}\n\n{words}"))
         print(place("ratios", f"{ratios_table(judged)}\n\n{context_in_words(known)}", OWN))
     if options.check:
@@ -60,7 +63,7 @@ def main() -> None:
 
 
 def limited(folder: Path) -> dict[str, Any]:
-    """What `limits.py` found last; nothing where it has not run."""
+    """Return the last results of `limits.py`; an empty dict if there are none."""
     stored = folder / "limits.json"
     found: dict[str, Any] = json.loads(stored.read_text())["workloads"] if stored.exists() else {}
     return found
@@ -80,7 +83,7 @@ def arguments() -> argparse.Namespace:
 
 
 def compared(workload: Workload, contenders: list[Contender], options: argparse.Namespace) -> dict[str, Any]:
-    """All runs on one workload, and their medians."""
+    """Run all contenders on one workload. Returns all runs and their medians."""
     entries = round(workload.entries * options.scale)
     with served(entries, workload.kind) as archive:
         walk = run(CONTENDERS["decode"], workload, archive, entries, 100)
@@ -107,7 +110,7 @@ def compared(workload: Workload, contenders: list[Contender], options: argparse.
 
 
 def search(contender: Contender, workload: Workload, archive: Archive, entries: int) -> dict[int, float]:
-    """Entries a second by batch size, each tried once on a quarter of the entries."""
+    """Return entries per second by batch size, each measured once on a quarter of the entries."""
     found = {}
     for size in contender.searched:
         done = run(contender, workload, archive, entries // 4, size)
@@ -117,7 +120,7 @@ def search(contender: Contender, workload: Workload, archive: Archive, entries: 
 
 
 def part(contender: Contender, entries: int) -> int:
-    """How many entries it does."""
+    """Return the number of entries for a contender."""
     return max(1, round(entries * contender.share))
 
 
@@ -125,13 +128,13 @@ def tell(workload: Workload, contender: Contender, done: Run, *, warm_up: bool) 
     print(
         f"{workload.name:6} {contender.name:12} {done.entries / done.seconds:9.1f} entries/s "
         f"{done.n_bytes / done.seconds / 1e6:6.1f} MB/s {done.seconds:6.2f} s (starting {done.starting:.1f}) "
-        f"CPU {done.cpu:5.1f} s, {done.peak / 1e6:5.0f} MB, {done.requests} requests{' (warm-up)' if warm_up else ''}",
+        f"CPU {done.cpu:5.1f} s, {done.peak / 1e6:5.0f} MB, {done.requests} requests{' (warm-up)' if warm_up else ''}",  # noqa: E501
         flush=True,
     )
 
 
 def noted(contenders: list[Contender]) -> dict[str, str]:
-    """What the table says of those that did less."""
+    """Return notes for the contenders that process fewer entries."""
     return {c.name: f"{c.share:.0%} of the entries" for c in contenders if c.share < 1}
 
 

@@ -1,14 +1,14 @@
-"""What a harvest of 20 million entries takes: planned for real, and simulated with measured costs.
+"""Duration of a harvest of 20 million entries: really planned, and simulated with measured costs.
 
     python benchmarks/harvest_20m.py [--workers 4] [--rate 30] [--latency 0.1] [--readme]
 
-1. An embedded archive of 20 million ids, computed and not stored, is planned over a socket, as a user would.
-2. Short harvests of a few thousand entries by the real workers measure what we cost: CPU seconds for bytes, requests
-   and segments, memory, and bytes on disk.
-3. The same small harvest is simulated and done, with a limit and a latency, to see what the simulation is worth.
-4. The large one is simulated: the server's costs are arguments, by default those that the real one was seen to have.
+1. Plan a harvest from an embedded archive of 20 million computed ids, over a socket. 2. Measure our costs
+with short real harvests of a few thousand entries: CPU seconds per byte, request and segment,
+   memory, and bytes on disk.
+3. Simulate and run the same small harvest, with a request limit and a latency, to check the simulation. 4.
+Simulate the large harvest. The server's costs are arguments; the defaults were observed at the real server.
 
-`--readme` puts the table between its two markers in README.md. Takes about six minutes.
+`--readme` writes the table between its two markers in benchmarks/README.md. Takes about six minutes.
 """
 
 import argparse
@@ -25,10 +25,10 @@ from simulated.measured import Run, Tree, ask_for, embedded, harvested, measured
 from simulated.server import Installation
 
 from nomad_dask import ArchiveQuery
-from nomad_dask.clusters import Cluster
-from nomad_dask.pure.limits import Limits
-from nomad_dask.pure.segments import Plan
-from nomad_dask.sides.planner import Cut
+from nomad_dask.cluster.clusters import Cluster
+from nomad_dask.limits import Limits
+from nomad_dask.plan.planner import PartitionSpec
+from nomad_dask.request.segments import Plan
 from nomad_dask.testing import serve
 from nomad_dask.testing.corpus import Corpus
 from nomad_dask.testing.generate import generate
@@ -41,24 +41,25 @@ TREES = (
 )
 HOUR, DAY = 3_600, 86_400
 HEAVY = 0.024
-"""Seconds that the server needs for an entry of an upload of 100,000."""
+"""Seconds per entry on the server, for entries of an upload of 100,000."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """All that is known of the harvest of one tree."""
+    """Results for one `required` tree."""
 
     tree: Tree
     costs: Costs
     run: Run
     plan: Plan
     planning: tuple[int, float]
-    """Requests, seconds."""
+    """Number of requests, and seconds."""
     many: Outcomes
     one: Outcomes
     heavy: Outcomes
-    """Of a server that works on as many requests at once as it lets in; of one that does one after another; of the
-    first where all entries are of huge uploads."""
+    """`many`: a server that handles all admitted requests at the same time; `one`: a server that handles one
+    request
+    after another; `heavy`: like `many`, with all entries in huge uploads."""
 
 
 def main() -> None:
@@ -111,7 +112,10 @@ def tell(tree: Tree, costs: Costs, run: Run) -> None:
 
 
 def validate(tree: Tree, costs: Costs, n: int = 20_000) -> list[list[str]]:
-    """The same harvests for real and simulated, by 20 requests a second with a latency of 0.1 s: rows of a table."""
+    """Run and simulate the same harvests, with 20 requests per second and a latency of 0.1 s.
+
+    Returns table rows.
+    """
     rows = []
     with server(n, tree.kind) as (url, faults):
         model = replace(embedded(tree, url), latency=0.1, most_per_second=20.0)
@@ -151,7 +155,7 @@ def column(tree: Tree, costs: Costs, run: Run, url: Served, options: argparse.Na
     mean = statistics.mean(costs.entry_bytes)
     before, began = len(url.log), time.monotonic()
     query = ArchiveQuery(url=url, required=tree.required, results_max=None, progress=False)
-    plan = query.plan(npartitions=Cut().segments(options.entries, mean))
+    plan = query.plan(npartitions=PartitionSpec().segments(options.entries, mean))
     planning = len(url.log) - before, time.monotonic() - began
     public = Installation(
         latency=options.latency,
@@ -165,27 +169,28 @@ def column(tree: Tree, costs: Costs, run: Run, url: Served, options: argparse.Na
     )
     limits = Limits(options.rate, options.concurrency)
     sizes = random_sizes(plan, Random(options.seed))
-    how = {"workers": options.workers, "seed": options.seed}
-    many = Harvest(sizes, costs, public, limits, **how).run()
-    one = Harvest(sizes, costs, replace(public, processes=1), limits, **how).run()
-    heavy = Harvest(sizes, costs, replace(public, per_entry=HEAVY), limits, **how).run()
+    settings = {"workers": options.workers, "seed": options.seed}
+    many = Harvest(sizes, costs, public, limits, **settings).run()
+    one = Harvest(sizes, costs, replace(public, processes=1), limits, **settings).run()
+    heavy = Harvest(sizes, costs, replace(public, per_entry=HEAVY), limits, **settings).run()
     return Column(tree, costs, run, plan, planning, many, one, heavy)
 
 
 def random_sizes(plan: Plan, dice: Random) -> list[int]:
-    """What segments hold where the plan has estimates: ids are hashes, so chance is all that is added."""
+    """Return random sizes of segments around the estimates of the plan: ids are hashes, so the deviation is
+    random."""
     return [max(0, round(dice.gauss(segment.size, segment.size**0.5))) for segment in plan]
 
 
 def true_sizes(corpus: Corpus, plan: Plan) -> list[int]:
-    """What segments really hold, counted in the corpus."""
+    """Return the real sizes of segments, counted in the corpus."""
     found, ids = corpus.visible("visible", None), corpus.ids
     ends = [bisect_right(found, s.upto, key=ids.__getitem__) for s in plan.segments[:-1]]
     return [b - a for a, b in pairwise([0, *ends, len(found)])]
 
 
 def table(columns: list[Column], options: argparse.Namespace) -> str:
-    """What was found, as Markdown."""
+    """Return the results as Markdown."""
     n = options.entries
     rows: list[tuple[str, list[str]]] = [
         ("JSON an entry", [f"{statistics.mean(c.costs.entry_bytes) / 1e3:.0f} kB" for c in columns]),
@@ -211,9 +216,9 @@ def table(columns: list[Column], options: argparse.Namespace) -> str:
         ),
     ]
     lines = [
-        f"{n / 1e6:g} million entries, {options.workers} workers of two threads, {options.rate:g} requests a second "
-        f"and {options.concurrency} at a time over all of them; the server needs {options.request_ms:g} ms a request and "
-        f"{options.entry_ms:g} ms an entry, the way to it {options.latency:g} s and {options.line_mb:g} MB of JSON a "
+        f"{n / 1e6:g} million entries, {options.workers} workers of two threads, {options.rate:g} requests a second "  # noqa: E501
+        f"and {options.concurrency} at a time over all of them; the server needs {options.request_ms:g} ms a request and "  # noqa: E501
+        f"{options.entry_ms:g} ms an entry, the way to it {options.latency:g} s and {options.line_mb:g} MB of JSON a "  # noqa: E501
         "second. Our own costs are measured; sizes are those of generated archives.",
         "",
         "| `required` | " + " | ".join(c.tree.name for c in columns) + " |",
@@ -224,7 +229,7 @@ def table(columns: list[Column], options: argparse.Namespace) -> str:
 
 
 def table_of_checks(rows: list[list[str]]) -> str:
-    """What the simulation is worth, as Markdown."""
+    """Return the check of the simulation as Markdown."""
     head = [
         "workers",
         "batch size",

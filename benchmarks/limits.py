@@ -1,10 +1,12 @@
-"""The same archives from a server that allows 20 requests a second and takes 100 ms to begin an answer.
+"""Compare tools on a server with a limit of 20 requests per second and a latency of 100 ms.
 
     python benchmarks/limits.py [--runs 5] [--only cluster,nomad] [--scale 1] [--readme]
 
-Ours by default, nomad-lab as its guide documents it, dlt. Beyond the limit the server answers 503; who is answered so asks
-again. Entries a second, of few entries where that takes minutes. With `--readme` results go to
-`benchmarks/results/limits.json` and README.md, else to `benchmarks/.results`.
+The contenders are nomad-dask with its defaults, nomad-lab as in its guide, and dlt. Beyond the limit the
+server answers 503, and the contender retries. Reports entries per second; slow contenders process few
+entries. With `--readme`, results are written to `benchmarks/results/limits.json` and benchmarks/README.md,
+without it to
+`benchmarks/.results`.
 """
 
 import argparse
@@ -72,7 +74,10 @@ def arguments() -> argparse.Namespace:
 
 
 def limited(workload: Workload, contenders: list[Contender], options: argparse.Namespace) -> dict[str, Any]:
-    """All runs on one workload, and their medians. No warm-up but the server's: waiting is what takes the time."""
+    """All runs on one workload, and their medians.
+
+    No warm-up but the server's: waiting is what takes the time.
+    """
     entries = round(workload.entries * options.scale)
     runs: dict[str, list[Run]] = {c.name: [] for c in contenders}
     with served(entries, workload.kind) as archive:

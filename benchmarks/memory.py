@@ -1,8 +1,9 @@
-"""What a harvest holds in memory: a worker at ten times the entries, a worker with 20 MB archives, the client by segments.
+"""Memory of a harvest: a worker with ten times the entries, a worker with 20 MB archives, the client by
+segments.
 
     python benchmarks/memory.py [worker] [large] [client]      all three, about 20 minutes on two cores
 
-The archive is served by another process. Figures are of this machine: peak resident memory in MB (Linux).
+The archive is served by another process. Prints peak resident memory in MB (Linux).
 """
 
 import json
@@ -18,12 +19,12 @@ import psutil
 ENTRIES = (20_000, 200_000)
 SEGMENTS = (2_000, 12_000)
 SMALL = {"results": {"material": "*"}, "run": {"program": "*"}}
-TINY = {"results": {"material": {"n_elements": "*"}}}
+TINY = {"results": {"properties": {"n_calculations": "*"}}}
 
 
 @contextmanager
 def served(n_entries):
-    """A server of small archives in a process of its own; its url."""
+    """Run a server of small archives in its own process. Yields its URL."""
     line = ["-m", "nomad_dask", "serve", "--n-entries", str(n_entries), "--kind", "small", "--port", "0"]
     server = subprocess.Popen(
         [sys.executable, "-u", *line], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -37,7 +38,8 @@ def served(n_entries):
 
 
 def harvest(url, out, required, *options):
-    """The command, as a process: peak memory of its largest worker, and (segments done, memory) of the client."""
+    """The command, as a process: peak memory of its largest worker, and (segments done, memory) of the
+    client."""
     line = [sys.executable, "-m", "nomad_dask", "harvest", "--url", url, "--out", str(out), "--workers", "2"]
     line += ["--required", json.dumps(required), "--max-requests-per-second", "0", *map(str, options)]
     client = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

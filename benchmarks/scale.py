@@ -1,14 +1,14 @@
-"""Cost as work grows, each as the slope of a line on log axes: a slope of 1 is a cost that grows as the work does.
+"""Scaling of costs with the amount of work, as slopes on log axes: a slope of 1 means linear growth.
 
     python benchmarks/scale.py [--only entries,columns,partitions,workers] [--smallest 3] [--readme]
 
-Entries (a thousand to a million), columns (10 to 10,000), partitions (1 to 10,000) and workers (1 to 8, against a
-server with latency). Each point has a process of its own, which imports, warms up, and does short work several times:
-the least counts. What each one does is told in `benchmarks/scaling/`. Fixed costs are in all points; as they flatten
-the line, the upper two decades have a slope of their own beside the whole.
+Measures entries (a thousand to a million), columns (10 to 10,000), partitions (1 to 10,000) and workers (1 to
+8, with a server with latency). Each point is measured in its own process, after imports and a warm-up; short
+work is repeated and the minimum counts. The measured work is in `benchmarks/scaling/`. All points include
+fixed costs, which flatten the line; therefore the slope of the upper two decades is also given.
 
-With `--readme` the results are kept in `benchmarks/results/scale.json`, in the place of earlier ones of the same kinds,
-and the table of all that is kept goes to benchmarks/README.md. Takes about 9 minutes on two cores.
+With `--readme`, the results replace those of the same kinds in `benchmarks/results/scale.json`, and the table
+of all stored results is written to benchmarks/README.md. Takes about 9 minutes on two cores.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def grown(name: str, smallest: int | None) -> dict[str, Any]:
-    """All curves of one axis as plain JSON, and when and where they were measured."""
+    """Measure all curves of one axis. Returns them as JSON, with date and machine."""
     known, began = context({"": Path(sys.executable)}), time.monotonic()
     curves = measured(AXES[name], smallest)
     known["load_after"], known["seconds"] = round(os.getloadavg()[0], 1), round(time.monotonic() - began)
@@ -69,19 +69,23 @@ def steep(found: dict[str, Any]) -> list[str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", type=names(AXES), default=list(AXES), help="of these, separated by commas")
-    parser.add_argument("--smallest", type=int, default=None, help="only so many sizes of each")
     parser.add_argument(
-        "--readme", action="store_true", help="keep the results, and put the table in its place"
+        "--only", type=names(AXES), default=list(AXES), help="axes to measure, comma-separated"
+    )
+    parser.add_argument(
+        "--smallest", type=int, default=None, help="number of sizes to measure, from the smallest"
+    )
+    parser.add_argument(
+        "--readme", action="store_true", help="store the results, and write the table to the README"
     )
     options = parser.parse_args()
     if options.smallest and options.readme:
-        parser.error("--readme keeps whole curves; leave --smallest out")
+        parser.error("--readme needs all sizes; remove --smallest")
     return options
 
 
 def measured(axis: ModuleType, smallest: int | None) -> list[Curve]:
-    """The curves of one axis, each size in a process of its own."""
+    """Measure the curves of one axis, each size in its own process."""
     found: dict[str, list[Point]] = {name: [] for name in axis.NAMES}
     for size in axis.SIZES[:smallest]:
         for name, cost in alone(axis, size).items():
@@ -94,13 +98,13 @@ def measured(axis: ModuleType, smallest: int | None) -> list[Curve]:
 
 
 def alone(axis: ModuleType, size: int) -> dict[str, Cost]:
-    """One size, in a process that nothing was done in before."""
+    """Measure one size in a new process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         return process.submit(axis.measure, size).result()
 
 
 def in_words(contexts: list[dict[str, Any]]) -> str:
-    """One sentence on where and when; the first context stands for versions and machine."""
+    """Return a sentence on date and machine. Versions are those of the first context."""
     known = contexts[0]
     busy = [load for one in contexts for load in (one["load_before"], one["load_after"])]
     others = (
@@ -109,8 +113,8 @@ def in_words(contexts: list[dict[str, Any]]) -> str:
         else ""
     )
     return (
-        f"{known['date'][:10]}, {known['cores']} cores ({known['processor']}), Python {known['python']}, nomad-dask "
-        f"{known['versions']['ours']['nomad-dask']}; the least of up to {MOST} runs, of one where it takes longer than "
+        f"{known['date'][:10]}, {known['cores']} cores ({known['processor']}), Python {known['python']}, nomad-dask "  # noqa: E501
+        f"{known['versions']['ours']['nomad-dask']}; the least of up to {MOST} runs, of one where it takes longer than "  # noqa: E501
         f"{ENOUGH:g} s{others}."
     )
 

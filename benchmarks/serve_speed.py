@@ -1,11 +1,11 @@
-"""How many MB of archive JSON a second the embedded archive serves: it must not be what a benchmark measures.
+"""Throughput of the embedded archive in MB per second. It must not limit the other benchmarks.
 
     python benchmarks/serve_speed.py [--entries 2000] [--kind mixed] [--seconds 3] [--connections 2]
                                       [--archives FOLDER]
 
-The server has a process of its own, and a core where the system allows it; this process only empties sockets.
-Prints one line for each kind of request: MB of body per second of CPU time of the server, in the first walk
-over the archive and in later ones, and of wall time.
+The server runs in its own process, pinned to a core if the system allows it; this process only reads from
+sockets. Prints one line for each kind of request: MB of body per second of the server's CPU time, on the
+first pass over the archive and on later ones, and per second of wall time.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def measure(
     seconds: float,
     connections: int,
 ) -> str:
-    """Asks for the pages of the whole archive again and again, after a first walk that finds them."""
+    """Request the pages of the whole archive repeatedly, after a first pass that collects the cursors."""
     before = used(pipe)
     cursors, walked = walk(address, path, body, size)
     cpu, start = used(pipe), time.perf_counter()
@@ -118,7 +118,7 @@ def measure(
 
 
 def walk(address: tuple[str, int], path: str, body: dict[str, Any], size: int) -> tuple[list[str], int]:
-    """The cursor of each page, and the bytes of all."""
+    """Return the cursor of each page, and the total number of bytes."""
     cursors, cursor, walked, buffer = [], "", 0, bytearray(1 << 20)
     with socket.create_connection(address) as connection:
         while True:
@@ -138,7 +138,7 @@ def used(pipe: Connection) -> float:
 def ask(
     connection: socket.socket, buffer: bytearray, path: str, body: dict[str, Any], size: int, cursor: str
 ) -> tuple[int, str | None]:
-    """One page: the bytes of its body, and the next cursor."""
+    """Request one page. Returns the size of its body, and the next cursor."""
     pagination = {"page_size": size, "page_after_value": cursor}
     data = json.dumps(body | {"pagination": pagination}).encode()
     head = f"POST /api/v1/{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"

@@ -1,9 +1,10 @@
-"""The complete rundown of NOMAD's guide to `ArchiveQuery`, with only the import changed.
+"""The complete example of NOMAD's guide to `ArchiveQuery`, with only the import changed.
 
     python examples/archive_query.py [URL]
 
-Without a url it runs against the embedded archive, so it needs no network. It fetches, downloads in portions, walks
-over a reference, and makes the guide's frame.
+Without a url it runs against the embedded archive, so it needs no network. It fetches, downloads in portions,
+follows
+a reference, and makes the dataframe of the guide.
 """
 
 import sys
@@ -30,7 +31,7 @@ query = {
 
 
 def main(url: str) -> None:
-    """The guide, from its first line to its last."""
+    """Run the example of the guide."""
     asked = ArchiveQuery(query=query, required=required, url=url, page_size=10, results_max=10000)
     print(f"{asked.count()} entries match")
 

@@ -1,49 +1,61 @@
-"""A harvest from a script: all titanium oxides, until every entry is there, and a first look at the dataset.
+"""Harvest all titanium oxides until the dataset is complete, and read the dataset.
 
     python examples/harvest.py [OUT [URL]]
 
-Without a url it harvests the embedded archive, so it needs no network. Killed, it goes on where it was when it is run
-again.
+Without a url it harvests the embedded archive, so it needs no network. Run it again to continue after a kill.
 """
 
 import sys
+import time
 from contextlib import nullcontext
 
 from nomad_dask import ArchiveQuery, NomadDaskError, UserError, open_dataset, units
+from nomad_dask.errors import UnreachableError
 from nomad_dask.testing import serve
 
 ENERGY = "workflow2.results.calculation_result_ref.energy.total.value"
 
 QUERY = {"results.material.elements": ["Ti", "O"]}
 REQUIRED = {
-    "results": {"material": {"chemical_formula_reduced": "*", "n_elements": "*"}},
+    "results": {"material": {"chemical_formula_reduced": "*", "chemical_formula_anonymous": "*"}},
     "workflow2": {"results": {"calculation_result_ref": {"energy": {"total": {"value": "*"}}}}},
 }
 ROUNDS = 3
+WAIT, PATIENCE = 60.0, 12 * 3600.0
+"""Seconds between two tries while no server answers, and in total."""
 
 
 def harvest(out: str, url: str) -> None:
-    """The dataset at `out`, as whole as the server lets it be; entries that fail are asked for again."""
+    """Harvest into the dataset at `out`, and retry entries that fail."""
     query = ArchiveQuery(query=QUERY, required=REQUIRED, url=url, results_max=None, progress=False)
-    for number in range(ROUNDS):
+    number, end = 0, time.monotonic() + PATIENCE
+    while number < ROUNDS:
         try:
             report = query.to_parquet(out, retry_failures=number > 0)
+        except UnreachableError as error:  # an outage, or a wrong url
+            if time.monotonic() > end:
+                raise
+            print(f"{error}; trying again in {WAIT:.0f} seconds")
+            time.sleep(WAIT)
+            continue
         except UserError:
-            raise  # wrong as it was asked: asking again does not help
+            raise  # an invalid request: trying again does not help
         except NomadDaskError as error:
             print(f"round {number + 1}: {error}")
+            number += 1
             continue
+        number += 1
         print(f"{report.rows} entries in {out}, {report.missing} without archive, {report.failed} failed")
         if not report.failed:
             return
-    raise SystemExit("not all entries came; run it again later")
+    raise SystemExit("some entries failed; run it again later")
 
 
 def look(out: str) -> None:
-    """What a program reads of it: one column, with its unit."""
+    """Read a column with its unit, and another one."""
     frame = open_dataset(out)
     print(f"lowest energy: {frame[ENERGY].min().compute():.4g} {units(out)[ENERGY]}")
-    print(frame["results.material.n_elements"].value_counts().compute().sort_index())
+    print(frame["results.material.chemical_formula_anonymous"].value_counts().compute().sort_index())
 
 
 if __name__ == "__main__":

@@ -5,41 +5,72 @@
 Names are imported when they are first used, so `import nomad_dask` costs next to nothing and no Dask.
 """
 
+from __future__ import annotations
+
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nomad_dask import errors
+    from nomad_dask.archive.archive import Archive
+    from nomad_dask.common.versions import show_versions
+    from nomad_dask.dataset.report import Report
+    from nomad_dask.errors import NomadDaskError, UserError
+    from nomad_dask.frame.lazy import decode, open_dataset, units
+    from nomad_dask.frame.structures import structures
+    from nomad_dask.query.archive_query import ArchiveQuery
+    from nomad_dask.query.update_dataset import update_dataset
+    from nomad_dask.request import Failure
+    from nomad_dask.request.required_for import required_for
+    from nomad_dask.request.segments import Plan
+
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "ArchiveQuery": "nomad_dask.query.archive_query",
-    "open_dataset": "nomad_dask.frame",
-    "units": "nomad_dask.frame",
-    "update": "nomad_dask.query.updating",
-    "Archive": "nomad_dask.query.archive",
-    "NomadDaskError": "nomad_dask.pure.errors",
-    "UserError": "nomad_dask.pure.errors",
+    "open_dataset": "nomad_dask.frame.lazy",
+    "decode": "nomad_dask.frame.lazy",
+    "units": "nomad_dask.frame.lazy",
+    "show_versions": "nomad_dask.common.versions",
+    "structures": "nomad_dask.frame.structures",
+    "required_for": "nomad_dask.request.required_for",
+    "update_dataset": "nomad_dask.query.update_dataset",
+    "Plan": "nomad_dask.request.segments",
+    "Report": "nomad_dask.dataset.report",
+    "Failure": "nomad_dask.request",
+    "Archive": "nomad_dask.archive.archive",
+    "NomadDaskError": "nomad_dask.errors",
+    "UserError": "nomad_dask.errors",
 }
-
-if TYPE_CHECKING:
-    from .frame import open_dataset, units
-    from .pure.errors import NomadDaskError, UserError
-    from .query.archive import Archive
-    from .query.archive_query import ArchiveQuery
-    from .query.updating import update
 
 __all__ = [
     "Archive",
     "ArchiveQuery",
+    "Failure",
     "NomadDaskError",
+    "Plan",
+    "Report",
     "UserError",
     "__version__",
+    "decode",
+    "errors",
     "open_dataset",
+    "required_for",
+    "show_versions",
+    "structures",
     "units",
-    "update",
+    "update_dataset",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module("nomad_dask.errors")
+    if name == "update":
+        warnings.warn("nomad_dask.update is now nomad_dask.update_dataset", DeprecationWarning, stacklevel=2)
+        name = "update_dataset"
     if name not in _HOMES:
         raise AttributeError(f"module 'nomad_dask' has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(_HOMES[name]), name)

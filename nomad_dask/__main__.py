@@ -1,6 +1,8 @@
 """`python -m nomad_dask` is `nomad-dask`."""
 
-from .cli import main
+from __future__ import annotations
+
+from nomad_dask.cli import main
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""Who runs, of what environment, on how much; and what is asked of whom."""
+"""The contenders and workloads of the comparison."""
 
 import sys
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ ROOT = HERE.parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A `required` tree, and the generated archives that it is asked of."""
+    """A `required` tree, and the generated archives to read."""
 
     name: str
     kind: str
@@ -38,23 +38,23 @@ WORKLOADS = {
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One way to the table."""
+    """One tool that turns archives into a table."""
 
     name: str
     title: str
     program: str
-    """A file of this folder."""
+    """A script in this folder."""
     job: str
     environment: str = ""
-    """Its folder below `.venvs`; this process's own where it has none."""
+    """Its folder below `.venvs`; empty for the environment of this process."""
     share: float = 1.0
-    """Of the entries: those that take minutes do a part of them, since a rate is what counts."""
+    """Fraction of the entries to process. Below 1 for slow contenders, because rates are compared."""
     searched: tuple[int, ...] = ()
-    """Batch sizes of which the best is found first."""
+    """Batch sizes to try first; the best is used."""
 
     @property
     def python(self) -> Path:
-        """What runs it."""
+        """The interpreter."""
         return (
             ROOT / ".venvs" / self.environment / "bin" / "python"
             if self.environment

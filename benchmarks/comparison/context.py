@@ -1,4 +1,4 @@
-"""On what figures were measured: versions, cores, date. No name of a machine, and no path."""
+"""Context of measurements: versions, cores, date. No machine names or paths."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ def of(name):
     except PackageNotFoundError:
         return None
 print(json.dumps({"python": platform.python_version()} | {name: of(name) for name in sys.argv[1:] if of(name)}))
-"""
+"""  # noqa: E501
 _NAMES = {
     "": ["nomad-dask", "aiohttp", "orjson", "pyarrow", "pandas", "numpy", "dask", "distributed"],
     "peers": ["nomad-lab", "nomad-schema-plugin-run", "pandas", "numpy", "httpx2"],
@@ -26,7 +26,7 @@ _NAMES = {
 
 
 def context(environments: dict[str, Path], **more: Any) -> dict[str, Any]:
-    """What is saved with figures; `environments` are interpreters by name."""
+    """Return the context to store with results. `environments` are interpreters by name."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "system": platform.system(),
@@ -42,7 +42,7 @@ def context(environments: dict[str, Path], **more: Any) -> dict[str, Any]:
 
 
 def versions(name: str, python: Path) -> dict[str, str]:
-    """What is installed for an interpreter."""
+    """Return the versions of the packages of an interpreter."""
     import json
 
     done = subprocess.run(

@@ -1,12 +1,16 @@
 """dlt: its REST API source, paged by a cursor in the body of a POST, loaded as Parquet into a folder.
 
 What was tuned, in good faith, by trials on two cores:
-- its parallelism is on: four resources, each a range of ids, extracted at once into one table; normalized by two
+- its parallelism is on: four resources, each a range of ids, extracted at once into one table; normalized
+  by two
   processes, for which the extracted items are cut into files of 2,000; loaded by four threads
 - pages of 1,000 entries; files under way are not compressed; no telemetry
-- `tuned`: arrays of numbers and texts stay in one cell, as JSON, by a processing step. dlt would make a table of every list, with a row for
-  each number, which takes three times as long on small archives, and ten times on large ones (`full`). Sections become columns, and those that
-  repeat tables of their own. `max_table_nesting` is left open: with 3 or less it is as fast again, but most quantities
+- `tuned`: arrays of numbers and texts stay in one cell, as JSON, by a processing step. dlt would make a
+  table of every list, with a row for
+  each number, which takes three times as long on small archives, and ten times on large ones (`full`).
+  Sections become columns, and those that
+  repeat tables of their own. `max_table_nesting` is left open: with 3 or less it is as fast again, but most
+  quantities
   are then JSON text and no columns.
 """
 

@@ -1,6 +1,7 @@
 """The floors: what it costs to have the bytes, and to have them decoded, with the same requests as ours.
 
-`bytes` reads the answers and drops them; `decode` calls orjson on each, as anyone would; `decode-quiet` has Python's garbage
+`bytes` reads the answers and drops them; `decode` calls orjson on each, as anyone would; `decode-quiet` has
+Python's garbage
 collector rest meanwhile, as ours does. All list the entries by pages of 10,000, ask for the
 archives by name, ten requests at a time, as many entries in each as ours come to ask for.
 """

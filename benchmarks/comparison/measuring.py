@@ -1,4 +1,5 @@
-"""What every contender's process does around its job: takes its order, keeps the clock, prints one line of JSON.
+"""What every contender's process does around its job: takes its order, keeps the clock, prints one line of
+JSON.
 
 Nothing but Python's own library: it runs in the environments of the peers too.
 """

@@ -1,9 +1,12 @@
 """nomad-lab 2.0's ArchiveQuery, in its own environment.
 
-- `documented`: as its guide has it: the defaults (batches of 10, 20 requests a second, listed by 100), results that are
+- `documented`: as its guide has it: the defaults (batches of 10, 20 requests a second, listed by 100),
+  results that are
   typed, `entries_to_dataframe`. Only `results_max` is raised to the number of entries.
-- `tuned`: what the class lets one turn: plain dicts, no limit, listed by pages of 1,000, ten requests at once (its most), and
-  the batch size that was found best. It makes no frame of plain dicts itself, so `nomad.utils.dict_to_dataframe` does, which is
+- `tuned`: what the class lets one turn: plain dicts, no limit, listed by pages of 1,000, ten requests at
+  once (its most), and
+  the batch size that was found best. It makes no frame of plain dicts itself, so
+  `nomad.utils.dict_to_dataframe` does, which is
   what it calls on its typed ones: the same columns.
 """
 

@@ -1,6 +1,7 @@
 """nomad-dask's own ways to the table, with its defaults, but without a limit of requests a second.
 
-- `arrow-wide`, `arrow-nested`, `arrow-tables`: one process and no Dask; planning and the sample for the schema included
+- `arrow-wide`, `arrow-nested`, `arrow-tables`: one process and no Dask; planning and the sample for the
+  schema included
 - `dataframe`: `to_dask_dataframe().compute()` on threads
 - `cluster`: `to_parquet` by two processes; the cluster is up, and its workers have imported what they need
 - `download`: `ArchiveQuery.download` and `entries_to_dataframe`, listed by pages of 1,000
@@ -13,29 +14,28 @@ from typing import Any
 from measuring import Clock, Job, Order, main
 
 from nomad_dask import ArchiveQuery
-from nomad_dask.clusters import Cluster
-from nomad_dask.edges.loop import run
-from nomad_dask.edges.server import Server
-from nomad_dask.edges.transport import Client
-from nomad_dask.pure import layouts
-from nomad_dask.pure.limits import Limits
-from nomad_dask.pure.manifest import Question, required_of
-from nomad_dask.sides import worker
-from nomad_dask.sides.planner import Cut, prepare
+from nomad_dask.client.event_loop import run
+from nomad_dask.client.server import Server
+from nomad_dask.client.transport import Client
+from nomad_dask.cluster.clusters import Cluster
+from nomad_dask.dataset import segment as worker
+from nomad_dask.layouts import layouts
+from nomad_dask.limits import Limits
+from nomad_dask.plan.planner import PartitionSpec, TableOptions, prepare
+from nomad_dask.request import QuerySpec, required_of
 
 
 def arrow(layout: str) -> Job:
     def job(order: Order, clock: Clock) -> int:
         server = Server(order.url, Limits(None))
-        question = Question("visible", {}, required_of("archives", order.required), True)
-        cut = Cut(npartitions=1, results_max=order.entries)
+        question = QuerySpec("visible", {}, required_of("archives", order.required), True)
+        cut = PartitionSpec(npartitions=1, results_max=order.entries)
+        options = TableOptions(layouts.layout(layout))
         with clock:
             began = time.perf_counter()
-            plan, sample = run(prepare(Client(server), question, cut, layouts.layout(layout), None))
+            plan, sample = run(prepare(Client(server), question, cut, options))
             clock.facts["planning"] = time.perf_counter() - began
-            task = worker.Job(
-                server, sample.question, sample.schema, layouts.layout(layout), sample.batch_size(None)
-            )
+            task = worker.Job(**sample.table_spec(options).table_fields(), server=server)
             done = [worker.read_segment(task, segment, k) for k, segment in enumerate(plan)]
         clock.facts["columns"] = sum(table.num_columns for table in done[0][0].values())
         assert not any(receipt.failures for _, receipt in done)
@@ -65,7 +65,7 @@ def cluster(order: Order, clock: Clock) -> int:
 
 def ready() -> None:
     """A worker that has imported what it needs, and done nothing."""
-    import nomad_dask.sides.worker  # noqa: F401
+    import nomad_dask.dataset.segment  # noqa: F401
 
 
 def download(order: Order, clock: Clock) -> int:

@@ -1,4 +1,4 @@
-"""Medians of runs, and the ratios that are promised of them. Pure: no clock, no files."""
+"""Medians of runs, and the promised ratios between contenders. Pure: no clock, no files."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from statistics import median
 from typing import Any
 
 Figures = Mapping[str, float]
-"""What is known of one contender on one workload: `entries_per_second`, `peak` and so on."""
+"""Figures of one contender on one workload: `entries_per_second`, `peak` and so on."""
 
 MEDIANS = ("seconds", "cpu", "peak", "requests", "n_bytes", "starting")
 
 
 def figures(runs: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """The median of each figure over runs of one contender, and of the rates of each run."""
+    """Return the median of each figure over the runs of one contender, including rates."""
     runs = list(runs)
     found = {name: float(median(run[name] for run in runs)) for name in MEDIANS}
     return found | {
@@ -28,7 +28,7 @@ def figures(runs: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One promise: a ratio of two contenders, and how large or small it must be on each workload."""
+    """A promised ratio of two contenders, with its bound on each workload."""
 
     said: str
     ours: str
@@ -38,21 +38,21 @@ class Bar:
     """By workload."""
     at_most: bool = False
     limited: bool = False
-    """Measured where 20 requests a second are allowed, with a latency."""
+    """True if it is measured with a limit of 20 requests per second and a latency."""
 
     def ratio(self, found: Mapping[str, Figures]) -> float | None:
-        """Ours to the other; None where one was not measured."""
+        """Return the ratio of ours to the other; None if one was not measured."""
         if self.ours not in found or self.other not in found:
             return None
         return ratio(found[self.ours], found[self.other], self.figure)
 
     def holds(self, workload: str, value: float) -> bool:
-        """Whether a ratio is good enough."""
+        """True if a ratio meets the bound."""
         return value <= self.bars[workload] if self.at_most else value >= self.bars[workload]
 
 
 def ratio(ours: Figures, other: Figures, figure: str) -> float:
-    """Ours to the other. Times are those of one entry: contenders may have done different numbers."""
+    """Return the ratio of ours to the other. Times are per entry, because numbers of entries may differ."""
     if figure == "time":
         return other["entries_per_second"] / ours["entries_per_second"]
     return ours[figure] / other[figure]
@@ -100,7 +100,7 @@ BARS = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one promise on one workload."""
+    """The result of one promise on one workload."""
 
     said: str
     workload: str
@@ -114,13 +114,13 @@ class Verdict:
             "<=" if self.at_most else ">=",
             "not measured" if self.ratio is None else f"{self.ratio:.2f}",
         )
-        return f"{'PASS' if self.holds else 'FAIL'}  {self.workload:6} {self.said:60} {value:>12}  {sign} {self.bar:g}"
+        return f"{'PASS' if self.holds else 'FAIL'}  {self.workload:6} {self.said:60} {value:>12}  {sign} {self.bar:g}"  # noqa: E501
 
 
 def verdicts(
     found: Mapping[str, Mapping[str, Figures]], limited: Mapping[str, Mapping[str, Figures]]
 ) -> list[Verdict]:
-    """All promises against what was measured, by workload; what was not measured does not hold."""
+    """Compare all promises with the measurements. A promise that was not measured does not hold."""
     made = []
     for bar in BARS:
         for workload, value in bar.bars.items():

@@ -1,4 +1,4 @@
-"""How results are shown: tables and a plot."""
+"""Tables and a plot of results."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,10 +19,10 @@ _FAMILIES = {
 
 
 def table(found: Found, notes: Mapping[str, str]) -> str:
-    """Figures as Markdown, one table; numbers by workload."""
+    """Return the figures of all workloads as a Markdown table."""
     columns = [WORKLOADS[name] for name in found]
     head = [
-        f"| entries/s (MB/s; CPU ms an entry; peak MB; requests for 1,000) | {' | '.join(w.name for w in columns)} |",
+        f"| entries/s (MB/s; CPU ms an entry; peak MB; requests for 1,000) | {' | '.join(w.name for w in columns)} |",  # noqa: E501
         "|---|" + "---:|" * len(columns),
         f"| | {' | '.join(_described(w, found[w.name]) for w in columns)} |",
     ]
@@ -59,7 +59,8 @@ def _short(value: float) -> str:
 
 
 def plot(found: Found, path: Path) -> None:
-    """Entries a second as bars on a log axis, one panel for each workload; no background, greys that both themes show."""
+    """Entries a second as bars on a log axis, one panel for each workload; no background, greys that both
+    themes show."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -100,7 +101,7 @@ def _colour(name: str) -> str:
 
 
 def ratios_table(verdicts: Iterable[Verdict]) -> str:
-    """Each promised ratio by workload, as Markdown; those that hold are bold."""
+    """Return the promised ratios by workload as Markdown; those that hold are bold."""
     rows: dict[str, list[Verdict]] = {}
     for one in verdicts:
         rows.setdefault(one.said, []).append(one)
@@ -120,7 +121,7 @@ def _judged(one: Verdict) -> str:
 
 
 def context_in_words(context: Mapping[str, Any]) -> str:
-    """One sentence on where and when."""
+    """Return a sentence on date and machine."""
     ours, peers, dlt = (context["versions"].get(name, {}) for name in ("ours", "peers", "dlt"))
     others = [f"nomad-lab {peers['nomad-lab']}" if peers else "", f"dlt {dlt['dlt']}" if dlt else ""]
     said = ", ".join(["nomad-dask " + ours.get("nomad-dask", ""), *filter(None, others)])
@@ -128,7 +129,7 @@ def context_in_words(context: Mapping[str, Any]) -> str:
     busy = max(context["load_before"], context["load_after"])
     others_too = f"; others used the machine too (load {busy:.0f})" if busy > 2 * context["cores"] else ""
     return (
-        f"{context['date'][:10]}, {context['cores']} cores ({context['processor']}), Python {context['python']}, {said}; "
+        f"{context['date'][:10]}, {context['cores']} cores ({context['processor']}), Python {context['python']}, {said}; "  # noqa: E501
         f"medians of {context['runs']} runs after a warm-up{less}{others_too}."
     )
 
@@ -136,10 +137,10 @@ def context_in_words(context: Mapping[str, Any]) -> str:
 def limits_table(
     found: Found, titles: Mapping[str, str], notes: Mapping[str, str], context: Mapping[str, Any]
 ) -> str:
-    """Entries a second where requests are limited, as Markdown."""
+    """Return entries per second with limited requests, as Markdown."""
     share = f" on {context['scale']:.0%} of the entries" if context["scale"] != 1 else ""
     lines = [
-        f"Where the server allows {context['limit']} requests a second and takes {context['latency'] * 1e3:.0f} ms to begin an "
+        f"Where the server allows {context['limit']} requests a second and takes {context['latency'] * 1e3:.0f} ms to begin an "  # noqa: E501
         f"answer, entries a second (requests), median of {context['runs']} runs"
         f"{share}:",
         "",

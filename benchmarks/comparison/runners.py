@@ -1,4 +1,4 @@
-"""Runs contenders, each in a process of its own, in turns; what every run cost."""
+"""Run contenders alternately, each in its own process, and measure the cost of each run."""
 
 import json
 import subprocess
@@ -26,21 +26,21 @@ class Run:
 
     entries: int
     n_bytes: int
-    """Of the bodies that the server sent it."""
+    """Size of the bodies that the server sent."""
     requests: int
     seconds: float
-    """Of the job alone."""
+    """Seconds of the job alone."""
     starting: float
-    """Seconds before it: imports, and a cluster where there is one."""
+    """Seconds before the job: imports, and the start of a cluster if there is one."""
     cpu: float
-    """Seconds of the process and its children, in the job."""
+    """CPU seconds of the process and its children during the job."""
     peak: float
-    """Bytes of resident memory, of the process and its children together."""
+    """Peak resident memory in bytes, of the process and its children together."""
     facts: dict[str, Any]
 
 
 def run(contender: Contender, workload: Workload, archive: Archive, entries: int, batch: int) -> Run:
-    """One run; raises RuntimeError where not all entries came."""
+    """Run a contender once. RuntimeError if entries are missing."""
     with tempfile.TemporaryDirectory() as out:
         upto = last_of(archive.url, entries) if contender.share < 1 else ""
         archive.seen()
@@ -84,7 +84,7 @@ def run(contender: Contender, workload: Workload, archive: Archive, entries: int
 
 
 def last_of(url: str, entries: int) -> str:
-    """The id of the last of the first entries, 10,000 of them at the most."""
+    """Return the id of the last of the first entries, at most 10,000."""
     body = {"pagination": {"page_size": entries}, "required": {"include": ["entry_id", "upload_id"]}}
     request = urllib.request.Request(
         f"{url}/entries/query", json.dumps(body).encode(), {"Content-Type": "application/json"}
@@ -95,7 +95,7 @@ def last_of(url: str, entries: int) -> str:
 
 
 def _watch(pid: int, over: threading.Event, peaks: list[float]) -> None:
-    """Resident memory of a process and its children, 20 times a second."""
+    """Samples the resident memory of a process and its children 20 times per second."""
     watched = psutil.Process(pid)
     while not over.wait(0.05):
         with suppress(psutil.Error):
@@ -109,7 +109,7 @@ def _resident(process: psutil.Process) -> int:
 
 
 def rounds(contenders: Iterable[Contender], n: int) -> Iterable[tuple[int, Contender]]:
-    """A warm-up each (round 0), then `n` rounds, each begun by another one."""
+    """Yield a warm-up for each contender (round 0), then `n` rounds, each starting with another contender."""
     todo = list(contenders)
     for k in range(n + 1):
         first = k % max(1, len(todo))

@@ -1,6 +1,7 @@
 """What a good engineer writes in an afternoon: aiohttp, orjson, pandas.json_normalize.
 
-Lists the entries through the cursor, gathers the archives a hundred a request, ten requests at once, and normalizes the
+Lists the entries through the cursor, gathers the archives a hundred a request, ten requests at once, and
+normalizes the
 lot. No retries, no types, and a list of sections stays one cell.
 """
 

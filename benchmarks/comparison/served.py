@@ -1,4 +1,4 @@
-"""The embedded archive in a process of its own, which tells how many requests and bytes it has seen."""
+"""The embedded archive in its own process, with counts of requests and bytes."""
 
 import multiprocessing
 from collections.abc import Iterator
@@ -20,20 +20,20 @@ class Archive:
     pipe: Connection
 
     def seen(self) -> tuple[int, int]:
-        """Requests, and bytes of the bodies that answered them, since the last time."""
+        """Return the number of requests, and the bytes of their answers, since the last call."""
         self.pipe.send("seen")
         requests, n_bytes = self.pipe.recv()
         return requests, n_bytes
 
     def misbehave(self, script: str) -> None:
-        """Another fault script, from the next request on."""
+        """Set the fault script, from the next request on."""
         self.pipe.send(f"faults {script}")
         self.pipe.recv()
 
 
 @contextmanager
 def served(n_entries: int, kind: str) -> Iterator[Archive]:
-    """Entries that everybody sees and of which nothing is special, for as long as the block runs."""
+    """Serve public entries without special features during a `with` block."""
     here, there = multiprocessing.Pipe()
     spawn = multiprocessing.get_context("spawn")
     child = spawn.Process(target=_be_the_server, args=(there, n_entries, kind), daemon=True)

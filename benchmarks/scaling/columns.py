@@ -1,7 +1,9 @@
 """Cost by columns: 256 archives as wide as that are looked at for the schema, become Arrow, become a part.
 
-Values of a row grow with the columns, rows stay the same: a cost per value that is constant has a slope of 1. Of ten
-columns there are six of numbers, three of text and one of lists. No two archives share a value: those that came from a
+Values of a row grow with the columns, rows stay the same: a cost per value that is constant has a slope of 1.
+Of ten
+columns there are six of numbers, three of text and one of lists. No two archives share a value: those that
+came from a
 server do not lie in the processor's cache either.
 """
 
@@ -12,12 +14,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from nomad_dask.edges.quiet import collector_paused
-from nomad_dask.edges.store import Store
-from nomad_dask.pure.layouts import ONLY, WIDE
-from nomad_dask.pure.manifest import Manifest, Question, required_of
-from nomad_dask.pure.report import Receipt
-from nomad_dask.pure.segments import Plan, Segment
+from nomad_dask.common.memory import collector_paused
+from nomad_dask.dataset.manifest import Manifest
+from nomad_dask.dataset.report import Receipt
+from nomad_dask.dataset.store import Store
+from nomad_dask.layouts.layouts import ONLY, WIDE
+from nomad_dask.request import QuerySpec, required_of
+from nomad_dask.request.segments import Plan, Segment
 from scaling.timing import Cost, least
 
 SIZES = (10, 30, 100, 300, 1_000, 3_000, 10_000)
@@ -97,6 +100,6 @@ def built(schema: Any, archives: list[dict[str, Any]]) -> pa.Table:
 
 def manifest_of(schema: Any) -> Manifest:
     """A manifest of a plan of one segment."""
-    question = Question("visible", {}, REQUIRED, True)
+    question = QuerySpec("visible", {}, REQUIRED, True)
     plan = Plan((Segment("", "", ROWS),), ROWS, True, ROWS)
     return Manifest("scale", "http://localhost/api/v1", question, "", None, False, plan, WIDE, schema)

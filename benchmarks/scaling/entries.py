@@ -1,7 +1,10 @@
-"""Cost by entries: archives into Arrow in one process, by the segments of the default plan; each table is let go.
+"""Cost by entries: archives into Arrow in one process, by the segments of the default plan; each table is let
+go.
 
-Planning, and the sample for the schema, are part of it. The server has a process of its own, so that the CPU seconds
-are ours alone; it has a million small entries (`results` of 1.2 kB), of which others are read each time: it would answer
+Planning, and the sample for the schema, are part of it. The server has a process of its own, so that the CPU
+seconds
+are ours alone; it has a million small entries (`results` of 1.2 kB), of which others are read each time: it
+would answer
 faster what it was asked before.
 """
 
@@ -9,15 +12,15 @@ from itertools import cycle
 
 from comparison.served import served
 
-from nomad_dask.edges.loop import run
-from nomad_dask.edges.server import Server
-from nomad_dask.edges.transport import Client
-from nomad_dask.pure.layouts import ONLY, WIDE
-from nomad_dask.pure.limits import Limits
-from nomad_dask.pure.manifest import Question, required_of
-from nomad_dask.pure.segments import even_bounds
-from nomad_dask.sides.planner import Cut, prepare
-from nomad_dask.sides.worker import Job, read_segment
+from nomad_dask.client.event_loop import run
+from nomad_dask.client.server import Server
+from nomad_dask.client.transport import Client
+from nomad_dask.dataset.segment import Job, read_segment
+from nomad_dask.layouts.layouts import ONLY, WIDE
+from nomad_dask.limits import Limits
+from nomad_dask.plan.planner import PartitionSpec, prepare
+from nomad_dask.request import QuerySpec, required_of
+from nomad_dask.request.segments import even_bounds
 from scaling.timing import Cost, least
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
@@ -39,9 +42,9 @@ def measure(size: int) -> dict[str, Cost]:
 
 
 def read(url: str, results_max: int, after: str = "") -> int:
-    """Read so many entries by their segments, one after another; how many rows there were."""
+    """Read entries by their segments, one after another. Returns the number of rows."""
     server = Server(url, Limits(None))
-    question = Question("visible", {}, required_of("archives", _REQUIRED), True)
-    plan, sample = run(prepare(Client(server), question, Cut(results_max=results_max, after=after)))
-    job = Job(server, sample.question, sample.schema, WIDE, sample.batch_size())
+    question = QuerySpec("visible", {}, required_of("archives", _REQUIRED), True)
+    plan, sample = run(prepare(Client(server), question, PartitionSpec(results_max=results_max, after=after)))
+    job = Job(sample.question, sample.schema, WIDE, sample.batch_size(), server=server)
     return sum(len(read_segment(job, segment, k)[0][ONLY]) for k, segment in enumerate(plan))

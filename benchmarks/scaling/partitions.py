@@ -1,6 +1,8 @@
-"""Cost by partitions of 20 entries each: the plan, the lazy frame and what is computed of it, receipts and the report.
+"""Cost by partitions of 20 entries each: the plan, the lazy frame and what is computed of it, receipts and
+the report.
 
-Up to 50,000 entries are listed to be cut, more are counted in ranges: so plans of thousands of partitions cost fewer
+Up to 50,000 entries are listed to be cut, more are counted in ranges: so plans of thousands of partitions
+cost fewer
 requests. The frame is made of a plan that is there, without the sample, which is the same at all sizes.
 """
 
@@ -12,19 +14,18 @@ import dask
 from comparison.served import served
 
 from nomad_dask import ArchiveQuery, open_dataset
-from nomad_dask.edges.loop import run
-from nomad_dask.edges.server import Server
-from nomad_dask.edges.store import Store
-from nomad_dask.edges.transport import Client
-from nomad_dask.frame import lazy_frames
-from nomad_dask.pure.layouts import WIDE, empty
-from nomad_dask.pure.limits import Limits
-from nomad_dask.pure.manifest import Manifest, Question, required_of
-from nomad_dask.pure.report import Receipt, Report
-from nomad_dask.pure.segments import Plan
-from nomad_dask.sides.partitions import Reading
-from nomad_dask.sides.planner import Cut, prepare
-from nomad_dask.sides.worker import Job
+from nomad_dask.client.event_loop import run
+from nomad_dask.client.server import Server
+from nomad_dask.client.transport import Client
+from nomad_dask.dataset.manifest import Manifest
+from nomad_dask.dataset.report import Receipt, Report
+from nomad_dask.dataset.store import Store
+from nomad_dask.frame.expr import frame_of
+from nomad_dask.frame.partition import PartitionReader
+from nomad_dask.limits import Limits
+from nomad_dask.plan.planner import PartitionSpec, TableOptions, prepare
+from nomad_dask.request import QuerySpec, required_of
+from nomad_dask.request.segments import Plan
 from scaling.timing import Cost, least, timed
 
 SIZES = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
@@ -50,41 +51,40 @@ def measure(size: int) -> dict[str, Cost]:
         query.plan(npartitions=size)
         plan, of_plan = least(lambda: query.plan(npartitions=size))
         assert len(plan) == size
-        reading = reading_of(archive.url)
-        _, of_graph = least(lambda: graph(reading, plan))
-        frame = lazy_frames(reading, plan)
+        reader = reading_of(archive.url)
+        _, of_graph = least(lambda: graph(reader, plan))
+        frame = frame_of(reader, plan)
         with dask.config.set(scheduler="threads"):
             frame.partitions[size // 2].compute()
-            _, of_one = least(lambda: lazy_frames(reading, plan).partitions[size // 2].compute())
-            rows, of_length = timed(lambda: len(lazy_frames(reading, plan)))
+            _, of_one = least(lambda: frame_of(reader, plan).partitions[size // 2].compute())
+            rows, of_length = timed(lambda: len(frame_of(reader, plan)))
         assert rows == size * EACH
-    return {"plan": of_plan, "graph": of_graph, "one": of_one, "length": of_length} | stored(reading, plan)
+    return {"plan": of_plan, "graph": of_graph, "one": of_one, "length": of_length} | stored(reader, plan)
 
 
-def reading_of(url: str) -> Reading:
+def reading_of(url: str) -> PartitionReader:
     """What all partitions share, of a sample."""
     server, question = (
         Server(url, Limits(None)),
-        Question("visible", {}, required_of("archives", _REQUIRED), True),
+        QuerySpec("visible", {}, required_of("archives", _REQUIRED), True),
     )
-    _, sample = run(prepare(Client(server), question, Cut()))
-    return Reading(Job(server, sample.question, sample.schema, WIDE, sample.batch_size()))
+    _, sample = run(prepare(Client(server), question, PartitionSpec()))
+    return PartitionReader(**sample.table_spec(TableOptions()).table_fields(), server=server)
 
 
-def graph(reading: Reading, plan: Plan) -> None:
+def graph(reader: PartitionReader, plan: Plan) -> None:
     """The tasks of a frame."""
-    tasks = lazy_frames(reading, plan).optimize().__dask_graph__()
+    tasks = frame_of(reader, plan).optimize().__dask_graph__()
     assert len(tasks) >= len(plan)
 
 
-def stored(reading: Reading, plan: Plan) -> dict[str, Cost]:
+def stored(reader: PartitionReader, plan: Plan) -> dict[str, Cost]:
     """What a dataset of so many parts costs those who come to it."""
-    job = reading.job
-    manifest = Manifest("scale", job.server.url, job.question, "", None, False, plan, WIDE, job.schema)
+    manifest = Manifest(**reader.table_fields(), id="scale", url=reader.server.url, plan=plan)
     with tempfile.TemporaryDirectory() as folder:
         store = Store.at(f"{folder}/x")
         store.create(manifest)
-        tables = empty(WIDE, job.schema)
+        tables = reader.empty()
         receipts = [store.write_part(tables, receipt(plan, number)) for number in range(len(plan))]
         report, of_report = least(lambda: Report.of(plan, receipts))
         assert report.done == len(plan)

@@ -1,4 +1,4 @@
-"""Cost against size: points, the slope of their line on log axes, and the table of all."""
+"""Costs by size: points, the slope of their line on log axes, and a table of all curves."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -6,37 +6,38 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 BAR = 1.05
-"""A cost that grows by a steeper slope grows faster than the work."""
+"""A cost with a steeper slope grows faster than the work."""
 UPPER = 100
-"""Where fixed costs would hide a slope: the upper two decades of sizes have one of their own."""
+"""Factor of the upper sizes, whose slope is also given because fixed costs flatten the whole line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What one size cost."""
+    """The cost of one size."""
 
     size: int
     cpu: float
-    """Seconds of all processes of ours."""
+    """CPU seconds of all our processes."""
     wall: float
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What one kind of work cost at each size."""
+    """The costs of one kind of work at each size."""
 
     name: str
     unit: str
-    """What sizes count."""
+    """The unit of the sizes."""
     points: tuple[Point, ...]
 
     def slope(self, cost: str, *, upper: bool = False) -> float | None:
-        """Of `cpu` or `wall`, over all sizes or the upper two decades; None of fewer than two points."""
+        """Return the slope of `cpu` or `wall`, over all sizes or the upper two decades; None below two
+        points."""
         least = max(point.size for point in self.points) / UPPER if upper else 0
         return slope([(p.size, getattr(p, cost)) for p in self.points if p.size >= least])
 
     def slopes(self) -> dict[str, float | None]:
-        """All four."""
+        """Return all four slopes."""
         return {
             f"{cost}{'_upper' if upper else ''}": self.slope(cost, upper=upper)
             for cost in ("cpu", "wall")
@@ -44,24 +45,25 @@ class Curve:
         }
 
     def steep(self) -> bool:
-        """Whether the processor's seconds grow faster than the work, over all sizes or the upper ones."""
+        """True if CPU seconds grow faster than the work, over all sizes or the upper ones."""
         found = (self.slope("cpu"), self.slope("cpu", upper=True))
         return any(one is not None and one > BAR for one in found)
 
     def to_json(self) -> dict[str, Any]:
-        """The curve as plain JSON."""
+        """Return the curve as JSON."""
         return {"name": self.name, "unit": self.unit, "slopes": self.slopes()} | {
             "points": [asdict(point) for point in self.points]
         }
 
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> "Curve":
-        """A curve from what `to_json` gave."""
+        """Return a curve from the JSON of `to_json`."""
         return cls(tree["name"], tree["unit"], tuple(Point(**point) for point in tree["points"]))
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float | None:
-    """The slope of the least-squares line through points on log axes; None of fewer than two sizes."""
+    """Return the slope of the least-squares line through points on log axes; None for fewer than two
+    sizes."""
     places = [(math.log(size), math.log(cost)) for size, cost in points]
     if len({x for x, _ in places}) < 2:
         return None
@@ -71,9 +73,9 @@ def slope(points: Sequence[tuple[float, float]]) -> float | None:
 
 
 def table(curves: Iterable[Curve]) -> str:
-    """Slopes and the ends of each curve, as Markdown; what is steeper than the bar is bold."""
+    """Return the slopes and ends of all curves as Markdown; slopes steeper than the bar are bold."""
     head = [
-        "| cost | sizes | CPU slope (upper two decades) | wall slope (upper two decades) | CPU, first to last size | wall |",
+        "| cost | sizes | CPU slope (upper two decades) | wall slope (upper two decades) | CPU, first to last size | wall |",  # noqa: E501
         "|---|---:|---:|---:|---:|---:|",
     ]
     return "\n".join(head + [_row(curve) for curve in curves])

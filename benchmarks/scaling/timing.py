@@ -1,4 +1,4 @@
-"""What a piece of work costs in this process: seconds of CPU and by the clock."""
+"""Cost of work in this process: CPU seconds and wall time."""
 
 import gc
 import time
@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 ENOUGH, MOST = 5.0, 7
-"""Work is done again until it took so many seconds in all, or was done so often."""
+"""Work is repeated until it took this many seconds in total, or was done this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Cost:
 
 
 def timed(work: Callable[[], T]) -> tuple[T, Cost]:
-    """Do it once; what it gave, and its cost."""
+    """Do the work once. Returns its result and its cost."""
     gc.collect()
     cpu, wall = time.process_time(), time.perf_counter()
     given = work()
@@ -29,7 +29,7 @@ def timed(work: Callable[[], T]) -> tuple[T, Cost]:
 
 
 def least(work: Callable[[], T]) -> tuple[T, Cost]:
-    """Do it several times where it is short; the least costs, as what others do on the machine only adds to them."""
+    """Repeat short work, and return the minimum cost: other processes on the machine only add to it."""
     costs: list[Cost] = []
     while len(costs) < MOST and sum(cost.wall for cost in costs) < ENOUGH:
         given, cost = timed(work)

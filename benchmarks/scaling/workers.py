@@ -1,14 +1,16 @@
 """Cost by workers: a harvest from a server that takes 200 ms to begin an answer, ten entries a request.
 
-Each worker may have two requests under way, and there is no limit of requests a second: as long as workers wait, the
-seconds halve where the workers double (a slope of -1), and the processor's, of all workers, stay (0). The cluster is up
+Each worker may have two requests under way, and there is no limit of requests a second: as long as workers
+wait, the
+seconds halve where the workers double (a slope of -1), and the processor's, of all workers, stay (0). The
+cluster is up
 before, and the plan is made.
 """
 
 from comparison.served import served
 from simulated.measured import Tree, harvested
 
-from nomad_dask.clusters import Cluster
+from nomad_dask.cluster.clusters import Cluster
 from scaling.timing import Cost
 
 SIZES = (1, 2, 4, 8)

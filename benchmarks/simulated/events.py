@@ -1,4 +1,4 @@
-"""Simulated time: processes that wait for seconds or for one another, on one heap of events."""
+"""Discrete event simulation: processes that wait for a time or for each other, on a heap of events."""
 
 from collections.abc import Generator
 from heapq import heappop, heappush
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Signal:
-    """Something that processes wait for; it happens once."""
+    """An event that processes wait for. Happens once."""
 
     __slots__ = ("happened", "value", "waiting")
 
@@ -16,11 +16,11 @@ class Signal:
 
 
 Steps = Generator[Any, Any, Any]
-"""A process: it gives the seconds that pass, or the signal that it waits for."""
+"""A process: a generator of the seconds or the signals to wait for."""
 
 
 class Events:
-    """Simulated time, and the processes that go on in it."""
+    """The simulated time and its processes."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -28,19 +28,19 @@ class Events:
         self._order = count()
 
     def start(self, steps: Steps) -> Signal:
-        """Begin a process now; its end is the signal that is returned, its value the signal's."""
+        """Start a process. Returns a signal of its end, with its value."""
         end = Signal()
         self._go_on(steps, end, None)
         return end
 
     def happen(self, signal: Signal, value: Any = None) -> None:
-        """Those who wait go on, at this same time."""
+        """Resume the waiting processes at the current time."""
         signal.happened, signal.value = True, value
         for steps, end in signal.waiting:
             heappush(self._heap, (self.now, next(self._order), steps, end, value))
 
     def run(self) -> None:
-        """Until nothing happens any more."""
+        """Run until no events are left."""
         while self._heap:
             self.now, _, steps, end, value = heappop(self._heap)
             self._go_on(steps, end, value)

@@ -1,8 +1,11 @@
 """A harvest as a discrete simulation: events on a heap, the real policies, and nobody sleeps.
 
-What is simulated stands in `nomad_dask` under the same names: segments are taken in order by the threads of workers
-(`harvest`), each lists its pages and keeps a window of batches in flight (`sides.worker`, `edges.archives`), and each
-request waits for its turn and is tried again as `pure.retry` decides (`edges.transport`). The batch size, the pace and
+What is simulated stands in `nomad_dask` under the same names: segments are taken in order by the threads of
+workers
+(`harvest`), each lists its pages and keeps a window of batches in flight (`dataset.segment`,
+`client.archives`), and each
+request waits for its turn and is tried again as `client.retry` decides (`client.transport`). The batch size,
+the pace and
 the decision are the real ones, imported. A worker has one core; its two threads share it.
 """
 
@@ -12,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from itertools import count, repeat
 from random import Random
 
-from nomad_dask.edges.pages import LARGEST_PAGE
-from nomad_dask.pure.limits import BatchSize, Limits
-from nomad_dask.pure.retry import Outcome, Policy, Wait, decide
+from nomad_dask.client.retry import Outcome, Policy, Wait, decide
+from nomad_dask.client.search import LARGEST_PAGE
+from nomad_dask.limits import BatchSize, Limits
 from simulated.events import Events, Signal, Steps
 from simulated.server import Gate, Installation, Server
 
@@ -32,7 +35,8 @@ class Costs:
     per_byte: float
     """Seconds of CPU, for JSON into Arrow and Parquet."""
     decoding: float
-    """Seconds for each byte, of `per_byte`, until the JSON is read: while that lasts the request is not over."""
+    """Seconds for each byte, of `per_byte`, until the JSON is read: while that lasts the request is not
+    over."""
     per_request: float
     per_segment: float
     batch: BatchSize
@@ -47,7 +51,8 @@ class Costs:
     """Of a worker, besides these."""
 
     def slower(self, times: float, batch: BatchSize) -> "Costs":
-        """The same on a machine where all takes so many times as long, and with another batch size to begin with."""
+        """The same on a machine where all takes so many times as long, and with another batch size to begin
+        with."""
         seconds = {
             name: getattr(self, name) * times
             for name in ("per_byte", "decoding", "per_request", "per_segment")
@@ -174,7 +179,7 @@ class Harvest:
                 self._out.batch_sizes.append(n)
                 window.append(self._events.start(self._batch(worker, n, self._absent(n))))
             delivery: _Delivery = yield window.popleft()
-            batch = batch.seen(delivery.entries, int(delivery.n_bytes), delivery.seconds)
+            batch = batch.updated(delivery.entries, int(delivery.n_bytes), delivery.seconds)
             absent += delivery.missing
             rows += delivery.entries
             self._out.failed += delivery.failed

@@ -1,4 +1,5 @@
-"""What a harvest really costs: short runs of the real workers against the embedded archive, each in its own process."""
+"""What a harvest really costs: short runs of the real workers against the embedded archive, each in its own
+process."""
 
 import multiprocessing
 import os
@@ -18,12 +19,12 @@ import psutil
 import pyarrow.parquet as pq
 
 from nomad_dask import ArchiveQuery
-from nomad_dask.clusters import Cluster
-from nomad_dask.edges.pages import LARGEST_PAGE
-from nomad_dask.edges.store import Store
-from nomad_dask.pure.limits import BatchSize, Limits
-from nomad_dask.pure.report import Report
-from nomad_dask.sides.planner import Cut
+from nomad_dask.client.search import LARGEST_PAGE
+from nomad_dask.cluster.clusters import Cluster
+from nomad_dask.dataset.report import Report
+from nomad_dask.dataset.store import Store
+from nomad_dask.limits import BatchSize, Limits
+from nomad_dask.plan.planner import PartitionSpec
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
 from simulated.harvest import Costs, Harvest
@@ -139,15 +140,18 @@ def _peak(pid: int) -> int | None:
 
 
 def measured(tree: Tree, per_request: float | None = None, parts: int = 2) -> tuple[Costs, Run]:
-    """The costs of a tree, by harvests that differ in segments and, where that cost is not given, in requests.
+    """The costs of a tree, by harvests that differ in segments and, where that cost is not given, in
+    requests.
 
-    The first has parts as large as a plan would make them, and is given back too; another one cuts the same entries
-    into more parts, another one asks for four entries at a time. The differences in CPU time are those of segments and of
+    The first has parts as large as a plan would make them, and is given back too; another one cuts the same
+    entries
+    into more parts, another one asks for four entries at a time. The differences in CPU time are those of
+    segments and of
     requests, the rest that of bytes.
     """
     sizes = entry_bytes(tree)
     mean = sum(sizes) / len(sizes)
-    rows = LARGEST_PAGE * 2_000 // Cut().segments(LARGEST_PAGE * 2_000, mean)
+    rows = LARGEST_PAGE * 2_000 // PartitionSpec().segments(LARGEST_PAGE * 2_000, mean)
     with server(parts * rows, tree.kind) as (url, _), Cluster(workers=1).client() as cluster:
         cluster.run(_ready)
         run = partial(harvested, url, tree, cluster, max_requests_per_second=None)
@@ -175,7 +179,8 @@ def measured(tree: Tree, per_request: float | None = None, parts: int = 2) -> tu
     )
     unlimited = Installation(latency=0.0, processes=1, most_at_once=None, most_per_second=None)
     run_again = Harvest([rows] * parts, costs, unlimited, Limits(None), workers=1).run()
-    # What the simulation does not see (modules, buffers, values that wait for their block) is taken to be the same.
+    # What the simulation does not see (modules, buffers, values that wait for their block) is taken to be the
+    # same.
     costs = replace(costs, base_bytes=max(first.base_bytes, first.peak_bytes - run_again.peak_bytes))
     return costs, replace(plain, base_bytes=first.base_bytes, peak_bytes=first.peak_bytes)
 
@@ -195,7 +200,7 @@ def slowness() -> float:
 
 def _ready() -> None:
     """A worker that has imported what it needs, and done nothing."""
-    import nomad_dask.sides.worker  # noqa: F401
+    import nomad_dask.dataset.segment  # noqa: F401
 
 
 def entry_bytes(tree: Tree) -> list[int]:

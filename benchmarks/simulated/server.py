@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from heapq import heapreplace
 from random import Random
 
-from nomad_dask.pure.limits import Limits
-from nomad_dask.pure.pace import Pace
-from nomad_dask.pure.retry import Broken, Outcome, Status, limited
+from nomad_dask.client.retry import BrokenAnswer, Outcome, StatusAnswer, limited
+from nomad_dask.limits import Limits
+from nomad_dask.limits.token_bucket import RateController
 from simulated.events import Events, Signal, Steps
 
 _TOLD = 0.25
@@ -36,12 +36,12 @@ class Installation:
 
 
 FAULTS: tuple[Outcome, ...] = (
-    Status(500),
-    Status(502),
-    Status(503),
-    Status(504),
-    Broken("reset"),
-    Broken("truncated"),
+    StatusAnswer(500),
+    StatusAnswer(502),
+    StatusAnswer(503),
+    StatusAnswer(504),
+    BrokenAnswer("reset"),
+    BrokenAnswer("truncated"),
 )
 
 
@@ -50,7 +50,7 @@ class Gate:
 
     def __init__(self, events: Events, limits: Limits) -> None:
         self._events, self._free = events, limits.max_concurrency
-        self._pace = Pace(limits.max_requests_per_second)
+        self._pace = RateController(limits.max_requests_per_second)
         self._waiting: deque[Signal] = deque()
         self._answers = [0, 0]
         self._told = 0.0
@@ -64,13 +64,13 @@ class Gate:
         wait = self._pace.reserve(self._events.now)
         while wait > 0:
             yield wait
-            wait = self._pace.held(self._events.now)
+            wait = self._pace.hold_left(self._events.now)
 
     def leave(self, outcome: Outcome | None) -> None:
         now, refused = self._events.now, outcome is not None and limited(outcome)
         self._answers[refused] += 1
         if refused or now > self._told + _TOLD:
-            self._pace.seen(now, *self._answers)
+            self._pace.record(now, *self._answers)
             self._answers, self._told = [0, 0], now
         if self._waiting:
             self._events.happen(self._waiting.popleft())
@@ -98,12 +98,12 @@ class Server:
         """One request; what is wrong with its answer, or None."""
         self._under_way += 1
         yield self._model.latency
-        outcome = Status(503) if self._too_many() else self._fault()
-        if outcome is None or outcome == Status(500) or isinstance(outcome, Broken):
+        outcome = StatusAnswer(503) if self._too_many() else self._fault()
+        if outcome is None or outcome == StatusAnswer(500) or isinstance(outcome, BrokenAnswer):
             yield self._worked(self._model.per_request + work)
-        elif outcome == Status(504):
+        elif outcome == StatusAnswer(504):
             yield _GATEWAY
-        if outcome is None or isinstance(outcome, Broken):
+        if outcome is None or isinstance(outcome, BrokenAnswer):
             self._line = max(self._line, self._events.now) + n_bytes / self._model.bandwidth
             yield self._line - self._events.now
         self._under_way -= 1

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Keys for a cluster whose processes prove to each other who they are, and encrypt: ./certificates.sh FOLDER
+# Keys for a cluster that uses TLS: ./certificates.sh FOLDER
 #
-# Makes an authority of the cluster's own and one certificate with its key for scheduler, workers and client, and
-# `tls.env`, with Dask's configuration for them. Who holds dask.key can run code on the cluster: keep the folder to
-# yourself, at the same place on all machines.
+# Makes a certificate authority, a certificate with its key for scheduler, workers and client, and `tls.env` with Dask's
+# configuration for them. Anyone with dask.key can run code on the cluster: keep the folder private, and put it at the
+# same path on all machines.
 #
 #     source FOLDER/tls.env                                   on all machines
 #     dask scheduler --protocol tls

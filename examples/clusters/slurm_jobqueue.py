@@ -1,12 +1,16 @@
-"""A harvest on SLURM with dask-jobqueue: this script asks for workers as jobs, harvests, and gives them back.
+"""A harvest on SLURM with dask-jobqueue: this script submits jobs for the workers, harvests, and ends the
+jobs.
 
     pip install 'nomad-dask[jobqueue]'
     python slurm_jobqueue.py --jobs 4 --out /shared/titania          on the login node, or in a small job
-    python slurm_jobqueue.py --show                                  print the job script of a worker, submit nothing
+    python slurm_jobqueue.py --show                                  print the job script of a worker, submit
+    nothing
 
-Each job is one worker process with two threads. Workers take part as their jobs begin, and the harvest does not need all
-of them. Run it again after a stop: finished segments are kept. Credentials of an object store must be in the
-environment that sbatch passes on (all of it, by default); the login to NOMAD is lent to the workers.
+Each job is one worker process with two threads. Workers join when their jobs start, and the harvest does not
+need all of
+them. Run it again after an interruption: finished segments are kept. Credentials of an object store must be
+in the
+environment that sbatch passes on (all of it, by default); the workers get the login to NOMAD in memory.
 """
 
 import argparse
@@ -21,7 +25,7 @@ REQUIRED = {"results": {"material": "*"}}
 
 
 def cluster(options: argparse.Namespace) -> SLURMCluster:
-    """Workers as SLURM jobs of two threads each: one waits for the network while the other decodes."""
+    """Workers as SLURM jobs with two threads each: one waits for the network while the other decodes."""
     return SLURMCluster(
         cores=2,
         processes=1,
@@ -41,7 +45,7 @@ def cluster(options: argparse.Namespace) -> SLURMCluster:
 
 
 def main() -> None:
-    """Read the options; show a job script, or harvest."""
+    """Print a job script, or harvest."""
     options = arguments()
     with cluster(options) as slurm:
         if options.show:
@@ -60,28 +64,30 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", default="titania", help="a folder that all nodes see, or an fsspec url")
-    parser.add_argument("--url", default=None, help="the api's base; default: the public server")
+    parser.add_argument("--out", default="titania", help="a folder that all nodes share, or an fsspec url")
+    parser.add_argument("--url", default=None, help="base url of the API; default: the public server")
     parser.add_argument(
         "--everything", action="store_true", help="harvest all entries, not those of the query above"
     )
-    parser.add_argument("--jobs", type=int, default=4, help="how many workers")
-    parser.add_argument("--memory", default="2GB", help="of each worker")
-    parser.add_argument("--walltime", default="24:00:00", help="of each worker's job")
-    parser.add_argument("--partition", default=None, help="SLURM's")
-    parser.add_argument("--account", default=None, help="SLURM's")
+    parser.add_argument("--jobs", type=int, default=4, help="number of workers")
+    parser.add_argument("--memory", default="2GB", help="memory of each worker")
+    parser.add_argument("--walltime", default="24:00:00", help="time limit of each worker's job")
+    parser.add_argument("--partition", default=None, help="SLURM partition")
+    parser.add_argument("--account", default=None, help="SLURM account")
     parser.add_argument(
         "--interface", default=None, help="the network interface that nodes reach, such as ib0"
     )
     parser.add_argument(
-        "--patience", type=float, default=3600, help="seconds until the first worker must be there"
+        "--patience", type=float, default=3600, help="maximum wait in seconds for the first worker"
     )
     parser.add_argument(
-        "--tls", metavar="FOLDER", help="encrypt, with keys made for this run in a folder that nodes see"
+        "--tls",
+        metavar="FOLDER",
+        help="encrypt, with keys made for this run in a folder that all nodes share",
     )
     parser.add_argument("--show", action="store_true", help="print a worker's job script and stop")
     return parser.parse_args()

@@ -1,11 +1,12 @@
 #!/bin/bash
-# A harvest on machines that you reach by ssh: a scheduler on the first of them, a worker process on each.
+# A harvest on machines with ssh access: a scheduler on the first of them, a worker process on each.
 #
 #     pip install nomad-dask paramiko             on all of them, the same versions
 #     HOSTS="node1 node2 node3" OUT=/shared/titania ./ssh.sh
 #
 # The workers have the environment of a plain `ssh node1 command`: credentials of a bucket must be there, or in
-# ~/.aws/credentials. The login to NOMAD is lent to them. Stopped? Run it again: finished segments are kept.
+# ~/.aws/credentials. They get the login to NOMAD in memory. Run it again after an interruption: finished
+# segments are kept.
 
 set -euo pipefail
 
@@ -16,7 +17,7 @@ OUT=${OUT:?a folder that all machines see, or an fsspec url}
 QUERY=${QUERY:-$titania}
 REQUIRED=${REQUIRED:-$material}
 MORE=${MORE:-}            # further options of the harvest, such as '--partition-size 5000'
-BIN=${BIN:-}              # such as venv/bin/, where nomad-dask is not on the PATH, here and there
+BIN=${BIN:-}              # such as venv/bin/, if nomad-dask is not on the PATH, on all machines
 PORT=${PORT:-8786}        # of the scheduler
 SSH=${SSH:-}              # further options of dask ssh, such as '--ssh-username ada --ssh-private-key key'
 

@@ -1,21 +1,19 @@
-"""Owns the command line (SPEC 13): its commands, `--version`, and how errors end it.
+"""The command line: commands, `--version`, and how errors end a command.
 
-Each command is a function of its name in the module of its subject::
+Commands are functions of the same name::
 
-    asking      count  plan              a few small requests
-    harvesting  harvest  resume  update  write datasets
-    browsing    schema                   what archives may hold
-    looking     status  report           read datasets
-    trying      serve  demo              the embedded archive
+    query_commands    count  schema  plan           a few small requests
+    dataset_commands  harvest  resume  update       write datasets
+                      status  report                read datasets
+    try_commands      serve  demo                   the embedded archive
 
-`options` are what several commands take, `queries` makes a query of them, `jobs` reads trees and job files, `examples`
-end the help, `exits` says what an exit code means. What they say has a module each: `plan_table`, `status_drawing`, and of
-jobs `telling` (words) and `events` (`--json`).
+`options` has the options that several commands share, and reads JSON values and job files. `help_examples`
+has the examples of the help, `exit_codes` the exit codes and signal handling, `events` the output of the
+commands that write datasets, and `status_drawing` that of `status`.
 """
 
 from __future__ import annotations
 
-import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -24,28 +22,25 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from .. import __version__
-from ..pure.errors import NomadDaskError
-from .asking import count, plan
-from .browsing import schema
-from .events import code_of, tell_error
-from .examples import Command, help_of
-from .exits import INTERRUPTED, UNFINISHED, WRONG
-from .harvesting import harvest, resume, update
-from .looking import report, status
-from .trying import demo, serve
+from nomad_dask import __version__
+from nomad_dask._core import description
+from nomad_dask.cli.dataset_commands import harvest, report, resume, status, update
+from nomad_dask.cli.events import print_error
+from nomad_dask.cli.exit_codes import INTERRUPTED, UNFINISHED, WRONG, Interrupts, code_of
+from nomad_dask.cli.help_examples import Command, help_of
+from nomad_dask.cli.query_commands import count, plan, schema
+from nomad_dask.cli.try_commands import demo, serve
+from nomad_dask.errors import NomadDaskError, notes_of
+from nomad_dask.text import printable
 
 app = typer.Typer(
-    add_completion=True,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
+    add_completion=True, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False
 )
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Ask the server": (count, schema, plan),
-    "Make a dataset": (harvest, resume, update),
-    "Look at a dataset": (status, report),
+    "Explore": (count, schema, plan),
+    "Make datasets": (harvest, resume, update),
+    "Inspect datasets": (status, report),
     "Try it out": (serve, demo),
 }
 for panel, commands in _COMMANDS.items():
@@ -53,14 +48,14 @@ for panel, commands in _COMMANDS.items():
         app.command(rich_help_panel=panel, cls=Command, help=help_of(command))(command)
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        print(f"nomad-dask {__version__}")
+def _version(given: bool) -> None:
+    if given:
+        print(f"nomad-dask {__version__}, core: {description()}")
         raise typer.Exit
 
 
 @app.callback()
-def whole(
+def callback(
     version: Annotated[
         bool,
         typer.Option(
@@ -72,40 +67,37 @@ def whole(
 
 
 def main() -> None:
-    """The entry point: runs a command, and turns errors into one message and an exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Entry point: run a command; an error becomes one message and an exit code."""
+    Interrupts().install()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a letter that the terminal lacks ends no command
-    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+            stream.reconfigure(errors="replace")  # characters that the terminal cannot show are no error
+    warnings.showwarning = lambda message, *_: print(f"note: {printable(str(message))}", file=sys.stderr)
     try:
         raise SystemExit(app(prog_name="nomad-dask", standalone_mode=False))
     except _UsageError as error:
         error.show()
         if "unexpected extra argument" in error.format_message() and any("{" in word for word in sys.argv):
-            print(
-                "JSON needs single quotes around it, so that the shell leaves it whole: --query '{...}'",
-                file=sys.stderr,
-            )
-        _ended("UsageError", error.format_message(), WRONG)
+            print("JSON needs single quotes around it in a shell: --query '{...}'", file=sys.stderr)
+        _exit("UsageError", error.format_message(), WRONG)
     except NomadDaskError as error:
-        print(f"error: {error}", file=sys.stderr)
-        _ended(type(error).__name__, str(error), code_of(error))
+        print("\n".join([f"error: {error}", *notes_of(error)]), file=sys.stderr)
+        _exit(type(error).__name__, str(error), code_of(error))
     except (KeyboardInterrupt, typer.Abort):
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         if _JSON in sys.argv:
-            tell_error(type(error).__name__, "an error of nomad-dask itself; see stderr", UNFINISHED)
+            print_error(type(error).__name__, "internal error of nomad-dask; see stderr", UNFINISHED)
         raise
 
 
-def _ended(kind: str, message: str, code: int) -> NoReturn:
-    """End a command that an error ended; its words stand on stderr already."""
+def _exit(kind: str, message: str, code: int) -> NoReturn:
+    """Exit with an error code. The message is already on stderr."""
     if _JSON in sys.argv:
-        tell_error(kind, message, code)
+        print_error(kind, message, code)
     raise SystemExit(code) from None
 
 
 _JSON = "--json"
 _UsageError: Any = typer.BadParameter.__base__
-"""What is wrong with a command line: typer has the class, under a name that depends on its version."""
+"""Base class of command line errors. Its import path depends on the version of typer."""

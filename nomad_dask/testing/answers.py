@@ -1,19 +1,23 @@
-"""The answers of the API's endpoints, without HTTP: a body and a user in, a JSON tree out."""
+"""Answers of the API's endpoints, without HTTP: from the JSON of a request and a user to the JSON of the
+answer."""
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import orjson
 
+from nomad_dask.common.validate import OWNERS
+from nomad_dask.metainfo.definitions import Definitions
 from nomad_dask.testing.corpus import Corpus, Entry, Json
 from nomad_dask.testing.documents import Projection
-from nomad_dask.testing.listing import Listing, Page, Pagination
-from nomad_dask.testing.reading import Required, read
+from nomad_dask.testing.listing import Listing, Pagination, ResultPage
+from nomad_dask.testing.quantities import Quantities
+from nomad_dask.testing.reading import RequiredReader, read
 from nomad_dask.testing.refused import Refused, invalid, unexpected
 from nomad_dask.testing.search import Grammar, Query
 
-OWNERS = ("public", "all", "visible", "shared", "user", "staging", "admin")
 OWNER_ALL = (
     "The owner=all is not allowed for this operation as it will search for entries\n"
     "that you might now be allowed to access."
@@ -25,20 +29,25 @@ KEPT_BYTES = 128 * 1024 * 1024
 NO_TEMPLATE = b""
 
 Hit = Callable[[str], bool]
-"""Whether something holds for an entry, by its id."""
+"""A predicate of entry ids."""
 
 
 class Answers:
-    """Answers requests over one corpus. Not thread-safe: the server asks from its one thread.
+    """Answers requests for one corpus. Not thread-safe.
 
-    Rendered archives are kept: one per shape and `required`, and those without shape; up to 128 MB of each.
+    Caches rendered archives: one for each shape and `required`, and those without a shape, up to 128 MB each.
     """
 
     def __init__(self, corpus: Corpus, *, version: str = "2.0") -> None:
         self.corpus = corpus
         self._forget()
-        self._quantities = corpus.quantities | {"entry_id", "upload_id", "parser_name"}
+        self._quantities = Quantities.of(corpus.quantities)
         self._grammar = Grammar(self._quantities, any_of_nothing=version.startswith("1."))
+
+    @cached_property
+    def _definitions(self) -> Definitions | None:
+        schema = self.corpus.schema_json
+        return Definitions(orjson.loads(schema)) if schema else None
 
     def _forget(self) -> None:
         self._generation = self.corpus.generation
@@ -47,12 +56,12 @@ class Answers:
         self._rendered = Kept(KEPT_BYTES)
 
     def refresh(self) -> None:
-        """To be called before each request: what was kept of a corpus that has changed since is forgotten."""
+        """Clear the caches if the corpus has changed. Call this before each request."""
         if self.corpus.generation != self._generation:
             self._forget()
 
     def entries(self, body: Any, user: str | None) -> Json:
-        """`POST entries/query`."""
+        """Answer `POST entries/query`."""
         body, owner = _checked(body, user)
         projection = Projection.parse(body.get("required"), self._quantities)
         query, pagination, page = self._page(body, owner, user)
@@ -67,11 +76,11 @@ class Answers:
         return {**answer, "data": rows}
 
     def archives(self, body: Any, user: str | None, missing: Hit, poison: Hit) -> Json:
-        """`POST entries/archive/query`. The archives in it are rendered already (`orjson.Fragment`)."""
+        """Answer `POST entries/archive/query`. Its archives are already rendered (`orjson.Fragment`)."""
         body, owner = _checked(body, user)
         if owner == "all":
             raise Refused(403, OWNER_ALL)
-        required = Required.parse(body.get("required"))
+        required = RequiredReader.parse(body.get("required"))
         query, pagination, page = self._page(body, owner, user)
         wanted = body.get("required")
         canonical = orjson.dumps(wanted)
@@ -94,7 +103,8 @@ class Answers:
     def archive(
         self, entry_id: str, upload_id: str | None, user: str | None, missing: Hit, poison: Hit
     ) -> Json:
-        """`GET uploads/UPLOAD/archive/ENTRY`, or `GET entries/ENTRY/archive` where there is no upload."""
+        """Answer `GET uploads/UPLOAD/archive/ENTRY`, or `GET entries/ENTRY/archive` if `upload_id` is
+        None."""
         i = self.corpus.find(entry_id)
         if i is None or not self._listing.sees(i, user):
             raise Refused(404, NOT_THERE)
@@ -104,10 +114,12 @@ class Answers:
         _check_files(entry, poison)
         if not entry.has_archive or missing(entry_id):
             raise Refused(404, NO_ARCHIVE)
-        row = self._row(i, entry, Required.parse(WHOLE), orjson.dumps(WHOLE), user)
+        row = self._row(i, entry, RequiredReader.parse(WHOLE), orjson.dumps(WHOLE), user)
         return {"entry_id": entry_id, "required": WHOLE, "data": row}
 
-    def _row(self, i: int, entry: Entry, required: Required, canonical: bytes, user: str | None) -> Json:
+    def _row(
+        self, i: int, entry: Entry, required: RequiredReader, canonical: bytes, user: str | None
+    ) -> Json:
         return {
             "entry_id": entry.entry_id,
             "upload_id": entry.upload_id,
@@ -115,13 +127,13 @@ class Answers:
             "archive": orjson.Fragment(self._archive(i, entry, required, canonical, user)),
         }
 
-    def _page(self, body: Json, owner: str, user: str | None) -> tuple[Query, Pagination, Page]:
+    def _page(self, body: Json, owner: str, user: str | None) -> tuple[Query, Pagination, ResultPage]:
         pagination = Pagination.parse(body.get("pagination"), self._quantities)
         query = self._grammar.parse(body.get("query"))
         return query, pagination, self._listing.page(query, owner, user, pagination)
 
     def _document(self, i: int, projection: Projection, canonical: bytes) -> Any:
-        """What an answer holds of one search document."""
+        """Return the requested part of a search document."""
         shape = self.corpus.shape(i)
         if shape is None:
             return projection.of(self.corpus.document(i))
@@ -135,8 +147,10 @@ class Answers:
             return projection.of(self.corpus.document(i))
         return orjson.Fragment(self.corpus.fill(i, rendered))
 
-    def _archive(self, i: int, entry: Entry, required: Required, canonical: bytes, user: str | None) -> bytes:
-        """What an answer holds of one archive, as JSON: a copy and a few replacements if it has a shape."""
+    def _archive(
+        self, i: int, entry: Entry, required: RequiredReader, canonical: bytes, user: str | None
+    ) -> bytes:
+        """Return the requested part of an archive as JSON, from the rendered template if it has a shape."""
         shape = self.corpus.shape(i)
         if shape is not None:
             key = ("archive", shape, canonical)
@@ -150,14 +164,18 @@ class Answers:
         kept = self._rendered.get(alone)
         if kept is None:
             fetch = self._fetching(user)
-            kept = orjson.dumps(read(required, self.corpus.archive(i), entry.upload_id, fetch))
+            kept = orjson.dumps(
+                read(required, self.corpus.archive(i), entry.upload_id, fetch, self._definitions)
+            )
             self._rendered.put(alone, kept)
         return kept
 
-    def _of_shape(self, shape: Any, required: Required) -> bytes:
-        """The rendered template of a shape; `NO_TEMPLATE` where `required` leads out of it."""
+    def _of_shape(self, shape: Any, required: RequiredReader) -> bytes:
+        """Return the rendered template of a shape; `NO_TEMPLATE` if `required` leads to another entry."""
         try:
-            return orjson.dumps(read(required, self.corpus.template(shape), "", _leads_out))
+            return orjson.dumps(
+                read(required, self.corpus.template(shape), "", _leads_out, self._definitions)
+            )
         except _LeadsOutError:
             return NO_TEMPLATE
 
@@ -174,7 +192,7 @@ class Answers:
 
 
 class _LeadsOutError(Exception):
-    """A template has a reference to another entry on the way of `required`."""
+    """`required` follows a reference of a template to another entry."""
 
 
 def _leads_out(upload_id: str, entry_id: str) -> Json | None:
@@ -182,7 +200,7 @@ def _leads_out(upload_id: str, entry_id: str) -> Json | None:
 
 
 class Kept:
-    """The most recently used values, up to so many bytes."""
+    """A cache of the most recently used values, up to `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -190,14 +208,14 @@ class Kept:
         self._values: OrderedDict[Any, bytes] = OrderedDict()
 
     def get(self, key: Any) -> bytes | None:
-        """The value, which counts as a use."""
+        """Return a value, or None."""
         value = self._values.get(key)
         if value is not None:
             self._values.move_to_end(key)
         return value
 
     def put(self, key: Any, value: bytes) -> None:
-        """Keeps a value, and lets go of the least recently used."""
+        """Add a value, and remove the least recently used ones beyond the limit."""
         self._values[key] = value
         self._held += len(value)
         while self._held > self._limit:
@@ -210,7 +228,7 @@ def _check_files(entry: Entry, poison: Hit) -> None:
 
 
 def _checked(body: Any, user: str | None) -> tuple[Json, str]:
-    """The body and its owner, if this user may ask for what is that owner's."""
+    """Return the body and its `owner`. Raises `Refused` if either is invalid or not allowed for the user."""
     if not isinstance(body, dict):
         message = "Input should be a valid dictionary or object to extract fields from"
         raise invalid("model_attributes_type", ["body"], message, body)

@@ -1,4 +1,4 @@
-"""A corpus that changes while it is served: entries appear, are published or processed again, and are withdrawn."""
+"""A corpus that can be changed while it is served."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from nomad_dask.testing.corpus import Corpus, Entry, Ids, Json, values_at
 
 Edit = Callable[[Json], Json]
-"""What becomes of an archive when it is processed again; also of its search document. May change what it is given."""
+"""A function that returns the reprocessed archive or search document. It may modify its argument."""
 _NOW = "now"
 
 
 class Changing(Corpus):
-    """Another corpus, changed step by step. Each change is whole at once for the server that serves it:
+    """A wrapper of another corpus whose entries can appear, be published, be reprocessed, and be withdrawn:
 
         archive = Changing(generate(500), absent=ids[:20])
         with serve(archive) as url:
@@ -23,120 +23,123 @@ class Changing(Corpus):
             archive.reprocess(ids[30:35], lambda tree: {**tree, "results": {}})
             archive.withdraw(ids[40:])
 
-    Times move as the server moves them (`entry_create_time`, `last_processing_time`, `publish_time`), to `at` (ISO 8601)
-    or to now. Ids that the corpus does not have are a KeyError.
+    Each call takes effect at once. Timestamps are updated as the server does (`entry_create_time`,
+    `last_processing_time`, `publish_time`), to `at` (ISO 8601) or the current time. Unknown ids raise
+    KeyError.
     """
 
     def __init__(self, corpus: Corpus, absent: Iterable[str] = ()) -> None:
         self._corpus = corpus
         self._absent = {entry_id: self._position(entry_id) for entry_id in absent}
         self._edits: dict[str, tuple[Edit, ...]] = {}
-        self._told: dict[str, Json] = {}
-        """What documents and the `metadata` of archives say otherwise than the corpus."""
+        self._metadata: dict[str, Json] = {}
+        """Changed values of documents and of the `metadata` of archives, by id."""
         self._states: dict[str, Entry] = {}
         self._shown: tuple[list[int], list[Entry]] = ([], [])
         self._changed()
 
     def appear(self, ids: Iterable[str], *, at: str = _NOW, stamped: bool = True) -> None:
-        """Entries that were absent are there; `stamped` False: with the times that they have (as if index were late)."""
+        """Add absent entries. With `stamped=False`, their timestamps stay, as if the index were late."""
         for entry_id in ids:
             del self._absent[entry_id]
             if stamped:
-                self._tell(entry_id, at, "entry_create_time", "last_processing_time", "publish_time")
+                self._set_times(entry_id, at, "entry_create_time", "last_processing_time", "publish_time")
         self._changed()
 
     def withdraw(self, ids: Iterable[str]) -> None:
-        """Entries are there no more."""
+        """Remove entries."""
         self._absent |= {entry_id: self._position(entry_id) for entry_id in ids}
         self._changed()
 
     def reprocess(self, ids: Iterable[str], edit: Edit = lambda tree: tree, *, at: str = _NOW) -> None:
-        """Entries are processed again, and their archives become what `edit` makes of them."""
+        """Process entries again, with `edit` applied to their archives and documents."""
         for entry_id in ids:
             self._edits[entry_id] = (*self._edits.get(entry_id, ()), edit)
-            self._tell(entry_id, at, "last_processing_time")
+            self._set_times(entry_id, at, "last_processing_time")
         self._changed()
 
     def publish(self, ids: Iterable[str], *, at: str = _NOW) -> None:
-        """Private entries are public."""
+        """Make private entries public."""
         for entry_id in ids:
             self._states[entry_id] = replace(self._entry(entry_id), state="public")
-            self._tell(entry_id, at, "publish_time")
-            self._told[entry_id] |= {"published": True, "with_embargo": False}
+            self._set_times(entry_id, at, "publish_time")
+            self._metadata[entry_id] |= {"published": True, "with_embargo": False}
         self._changed()
 
     def lift_embargo(self, ids: Iterable[str]) -> None:
-        """Entries under embargo are public; none of their times moves."""
+        """Make entries under embargo public. Their timestamps stay."""
         for entry_id in ids:
             self._states[entry_id] = replace(self._entry(entry_id), state="public")
-            self._told.setdefault(entry_id, {})["with_embargo"] = False
+            self._metadata.setdefault(entry_id, {})["with_embargo"] = False
         self._changed()
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """Those that are there now."""
+        """See `Corpus`."""
         return self._shown[1]
 
     @property
     def ids(self) -> Ids:
-        """Of those that are there now."""
+        """See `Corpus`."""
         return Ids(self._shown[1])
 
     def document(self, i: int) -> Json:
-        """As the corpus has it, with the changes."""
+        """See `Corpus`."""
         entry_id = self.entries[i].entry_id
         tree = self._edited(entry_id, self._corpus.document(self._shown[0][i]))
-        return {**tree, **self._told.get(entry_id, {})}
+        return {**tree, **self._metadata.get(entry_id, {})}
 
     def archive(self, i: int) -> Json:
-        """As the corpus has it, with the changes."""
+        """See `Corpus`."""
         entry_id = self.entries[i].entry_id
         tree = self._edited(entry_id, self._corpus.archive(self._shown[0][i]))
-        told = self._told.get(entry_id)
-        return {**tree, "metadata": {**tree["metadata"], **told}} if told and "metadata" in tree else tree
+        changed = self._metadata.get(entry_id)
+        if not changed or "metadata" not in tree:
+            return tree
+        return {**tree, "metadata": {**tree["metadata"], **changed}}
 
     def shape(self, i: int) -> Hashable | None:
-        """None for what was changed."""
-        if self.entries[i].entry_id in self._told:
+        """Return None for changed entries."""
+        if self.entries[i].entry_id in self._metadata:
             return None
         return self._corpus.shape(self._shown[0][i])
 
     def template(self, shape: Hashable) -> Json:
-        """The corpus's."""
+        """See `Corpus`."""
         return self._corpus.template(shape)
 
     def document_template(self, shape: Hashable) -> Json | None:
-        """The corpus's."""
+        """See `Corpus`."""
         return self._corpus.document_template(shape)
 
     def fill(self, i: int, rendered: bytes) -> bytes:
-        """The corpus's."""
+        """See `Corpus`."""
         return self._corpus.fill(self._shown[0][i], rendered)
 
     def values(self, i: int, name: str) -> list[Any]:
-        """What queries compare, with the changes."""
-        if self.entries[i].entry_id in self._told:
+        """See `Corpus`."""
+        if self.entries[i].entry_id in self._metadata:
             return values_at(self.document(i), name)
         return self._corpus.values(self._shown[0][i], name)
 
     @property
     def quantities(self) -> frozenset[str]:
-        """The corpus's."""
+        """See `Corpus`."""
         return self._corpus.quantities
 
     @property
     def users(self) -> Mapping[str, str]:
-        """The corpus's."""
+        """See `Corpus`."""
         return self._corpus.users
 
     @property
     def schema_json(self) -> bytes | None:
-        """The corpus's."""
+        """See `Corpus`."""
         return self._corpus.schema_json
 
     @property
     def info(self) -> Json:
-        """The corpus's."""
+        """See `Corpus`."""
         return self._corpus.info
 
     def _position(self, entry_id: str) -> int:
@@ -153,15 +156,15 @@ class Changing(Corpus):
             tree = edit(tree)
         return tree
 
-    def _tell(self, entry_id: str, at: str, *names: str) -> None:
+    def _set_times(self, entry_id: str, at: str, *names: str) -> None:
         time = datetime.now(UTC).isoformat() if at == _NOW else at
         state = self._entry(entry_id).state
-        told = {name: time for name in names if name != "publish_time" or state in ("public", "embargo")}
-        self._told[entry_id] = {**self._told.get(entry_id, {}), **told}
+        times = {name: time for name in names if name != "publish_time" or state in ("public", "embargo")}
+        self._metadata[entry_id] = {**self._metadata.get(entry_id, {}), **times}
 
     def _changed(self) -> None:
-        gone = set(self._absent.values())
-        places = [i for i in range(len(self._corpus.entries)) if i not in gone]
-        rows = (self._corpus.entries[i] for i in places)
-        self._shown = places, [self._states.get(entry.entry_id, entry) for entry in rows]
+        absent = set(self._absent.values())
+        positions = [i for i in range(len(self._corpus.entries)) if i not in absent]
+        entries = (self._corpus.entries[i] for i in positions)
+        self._shown = positions, [self._states.get(entry.entry_id, entry) for entry in entries]
         self.generation += 1

@@ -1,4 +1,4 @@
-"""The embedded archive as a command: its options in words, and a server that runs until it is interrupted."""
+"""`nomad-dask serve`: run the embedded archive until Ctrl-C."""
 
 import errno
 import time
@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from nomad_dask.pure.errors import UserError
+from nomad_dask.errors import UserError
 from nomad_dask.testing.faults import Faults
 from nomad_dask.testing.generate import PLAIN, generate
 from nomad_dask.testing.serve import serve
@@ -25,29 +25,25 @@ def run(
     features: str | None,
     **generated: Any,
 ) -> None:
-    """Serves until Ctrl-C, and prints where. `faults` and `features` are text, `generated` is for `generate`.
+    """Serve until Ctrl-C, and print the URL. `generated` holds arguments of `generate`.
 
-    Raises UserError for options that cannot be.
+    Raises UserError for invalid options.
     """
     try:
-        misbehave = Faults.parse(faults) if faults else None
+        script = Faults.parse(faults) if faults else None
         corpus = None if archives else generate(**generated, features=_shares(features))
     except ValueError as error:
         raise UserError(str(error)) from error
     with ExitStack() as running:
         try:
             url = running.enter_context(
-                serve(corpus, archives=archives, host=host, port=port, faults=misbehave, gzip=gzip)
+                serve(corpus, archives=archives, host=host, port=port, faults=script, gzip=gzip)
             )
         except (OSError, OverflowError, ValueError, KeyError) as error:
-            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-            why = (
-                "another program listens there; choose another --port, or 0 for a free one"
-                if taken
-                else error
-            )
+            in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            reason = "the port is in use; choose another --port, or 0 for a free one" if in_use else error
             raise UserError(
-                f"cannot serve {archives or 'generated archives'} at {host}:{port}: {why}"
+                f"cannot serve {archives or 'generated archives'} at {host}:{port}: {reason}"
             ) from error
         print(f"serving {url} (Ctrl-C stops)", flush=True)
         while True:
@@ -55,7 +51,7 @@ def run(
 
 
 def _shares(text: str | None) -> Mapping[str, float] | None:
-    """`plain`, or a JSON object with some of `FEATURES`."""
+    """Parse `plain`, or a JSON object with fractions of some of `FEATURES`."""
     if not text or text == "plain":
         return PLAIN if text else None
     try:
@@ -63,5 +59,5 @@ def _shares(text: str | None) -> Mapping[str, float] | None:
     except orjson.JSONDecodeError as error:
         raise ValueError(f"features: malformed JSON: {error.msg} at column {error.colno}") from error
     if not isinstance(shares, dict) or not all(type(share) in (int, float) for share in shares.values()):
-        raise ValueError(f"features are an object of names and shares, not {text}")
+        raise ValueError(f"features must be a JSON object of numbers, not {text}")
     return shares

@@ -1,5 +1,6 @@
-"""What the embedded archive serves: entries in id order, their documents and archives, and the users."""
+"""Base class of the corpora that the embedded archive serves: entries, documents, archives and users."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ DEFAULT_USERS = {name: f"{name}-pw" for name in ("ada", "bo", "cy", "dee")}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the entry list, and who may see it."""
+    """One entry of the list, with the users who may see it."""
 
     entry_id: str
     """28 characters of `-0-9A-Z_a-z`."""
@@ -23,116 +24,126 @@ class Entry:
     """22 characters of the same alphabet."""
     parser_name: str
     state: State = "public"
-    """`public` is for everyone. `embargo` is published, but only `main_author` and `coauthors` may see it;
-    `staging` and `shared` are not published, the latter has coauthors."""
+    """`public`: visible to everyone. `embargo`: published, but visible only to `main_author` and `coauthors`.
+    `staging` and `shared`: not published; `shared` has coauthors."""
     main_author: str = "cy"
     coauthors: tuple[str, ...] = ()
     has_archive: bool = True
-    """False: listed and counted, but never in an archive answer."""
+    """If False, the entry is listed and counted, but never in an archive answer."""
     has_files: bool = True
-    """False: its upload's files are gone, and an answer that would hold its archive is a 500."""
+    """If False, the files of its upload are missing, and an answer with its archive is a 500."""
 
     def concerns(self, user: str | None) -> bool:
-        """Whether the user is its author or one of its coauthors."""
+        """True if the user is the author or one of the coauthors."""
         return user is not None and (user == self.main_author or user in self.coauthors)
 
 
 class Corpus(ABC):
-    """The entries that a server serves. Subclasses give entries, documents, archives; the rest has defaults.
+    """The entries that a server serves. Subclasses must define `entries`, `document` and `archive`.
 
-    Everything is asked for by the position of the entry in id order, so a corpus may be computed and never be
-    in memory as a whole. What is returned belongs to the corpus: the server does not change it.
+    Entries are addressed by their position in id order, so that a corpus can be computed and need not be in
+    memory. The server does not modify returned values.
 
-    Archives that differ in a few strings and numbers only can be served much faster as a *shape*: the server
-    renders `template(shape)` once per `required`, and `fill` puts the entry's own values into the bytes.
+    Archives that differ only in a few strings and numbers can be served much faster as a *shape*: the server
+    renders `template(shape)` once per `required`, and `fill` inserts the values of an entry into the bytes.
     """
 
     generation: int = 0
-    """A corpus that changes counts it up with each change: what the server has kept of it is forgotten then."""
+    """A corpus that changes increases this number with each change. The server then clears its caches."""
 
     @property
     @abstractmethod
     def entries(self) -> Sequence[Entry]:
-        """All entries, sorted by `entry_id` (as bytes, which for this alphabet is also how `str` sorts)."""
+        """All entries, sorted by `entry_id` as bytes (the order of `str` too, for this alphabet)."""
 
     @abstractmethod
     def document(self, i: int) -> Json:
-        """The search document of entry i: what `entries/query` returns whole and what queries search."""
+        """Return the search document of entry i, which queries search and `entries/query` returns."""
 
     @abstractmethod
     def archive(self, i: int) -> Json:
-        """The whole archive of entry i as a JSON tree, without `m_ref_archives`."""
+        """Return the whole archive of entry i as JSON, without `m_ref_archives`."""
 
     def shape(self, i: int) -> Hashable | None:
-        """The shape of entry i; None where its archive must be rendered for itself. Must be cheap."""
+        """Return the shape of entry i; None if its archive must be rendered individually. Must be fast."""
         return None
 
     def template(self, shape: Hashable) -> Json:
-        """The archive that all entries of a shape share, with placeholders where they differ.
+        """Return the archive that all entries of a shape share, with placeholders where they differ.
 
-        Where `required` resolves a reference of it that leads to another entry, the server does not use the
-        template but `archive(i)`, so such references may hold placeholders too.
+        If `required` resolves a reference to another entry, the server uses `archive(i)` instead, so such
+        references may contain placeholders.
         """
-        raise NotImplementedError(f"{type(self).__name__} names shapes and has no templates")
+        raise NotImplementedError(f"{type(self).__name__} has shapes, but no templates")
 
     def document_template(self, shape: Hashable) -> Json | None:
-        """The same for search documents; None: they are served from `document(i)`."""
+        """Like `template` for search documents; None to use `document(i)`."""
         return None
 
     def fill(self, i: int, rendered: bytes) -> bytes:
-        """The rendered JSON with the placeholders replaced by the values of entry i."""
+        """Return the rendered JSON with the placeholders replaced by the values of entry i."""
         return rendered
 
     def values(self, i: int, name: str) -> list[Any]:
-        """What entry i has under a dotted name of its document, lists on the way flattened.
+        """Return the values under a dotted name of the document of entry i, with lists flattened.
 
-        Queries compare these, for every entry in question: override it where a document is costly to make.
-        A name of a section gives its dicts.
+        The name of a section returns its dicts. Queries call this for every candidate entry: override it if
+        documents are slow to make.
         """
         return values_at(self.document(i), name)
 
+    def plugin_values(self, i: int, path: str, schema: str) -> list[Any]:
+        """Return the values at a path of the `data` of entry i, if `data` has this schema
+        (`plugin.module.Section`)."""
+        archive = self.archive(i) if self.entries[i].has_archive else {}
+        data = archive.get("data")
+        own = isinstance(data, dict) and data.get("m_def") == schema
+        return values_at(archive, path) if own else []
+
     @property
-    @abstractmethod
     def quantities(self) -> frozenset[str]:
-        """Dotted names of the leaves and sections that a query or an `include` may name."""
+        """Names that queries and `include` may use besides those of NOMAD's index
+        (`quantities.QUANTITIES`)."""
+        return frozenset()
 
     @property
     def users(self) -> Mapping[str, str]:
-        """The password of each user."""
+        """Passwords by user name."""
         return DEFAULT_USERS
 
     @property
     def schema_json(self) -> bytes | None:
-        """The body of `GET schemas/nomad.datamodel.datamodel.EntryArchive`; None: the server answers 404."""
+        """The body of `GET schemas/nomad.datamodel.datamodel.EntryArchive`; None for a 404."""
         return None
 
     @property
     def info(self) -> Json:
-        """The body of `GET info`."""
-        return {"version": "2.0.0", "deployment": "embedded", "oasis": False}
+        """The body of `GET info`. Servers with different schemas have different commits."""
+        commit = hashlib.sha1(self.schema_json or b"", usedforsecurity=False).hexdigest()
+        return {"version": "2.0.0", "deployment": "embedded", "oasis": False, "git": {"commit": commit}}
 
     @cached_property
     def ids(self) -> "Ids":
-        """The entry ids in order, as a sequence that can be bisected."""
+        """The entry ids, in order."""
         return Ids(self.entries)
 
     def find(self, entry_id: str) -> int | None:
-        """The position of an entry, or None. Costs one bisection."""
+        """Return the position of an entry, or None. One bisection."""
         i = bisect_left(self.ids, entry_id)
         return i if i < len(self.ids) and self.ids[i] == entry_id else None
 
     def visible(self, owner: str, user: str | None) -> Sequence[int]:
-        """Positions, in order, of what a request with this `owner` by this user searches.
+        """Return the positions of the entries that a request with this `owner` and user searches, in order.
 
-        The default scans the entries, once per owner and user (the server keeps the answer). A corpus whose
-        entries are computed should override it, with any sequence that is quickly indexed and sliced and that
-        agrees with `belongs`.
+        The default scans all entries; the server caches the result for each owner and user. A corpus with
+        computed entries should override it with a sequence that is fast to index and slice, and consistent
+        with `belongs`.
         """
         return [i for i, entry in enumerate(self.entries) if belongs(entry, owner, user)]
 
 
 def belongs(entry: Entry, owner: str, user: str | None) -> bool:
-    """Whether an entry is among those that `owner` means for this user (nomad_api: Login)."""
+    """True if the entry is among those that `owner` selects for this user."""
     published = entry.state in ("public", "embargo")
     mine = entry.concerns(user)
     match owner:
@@ -153,7 +164,7 @@ def belongs(entry: Entry, owner: str, user: str | None) -> bool:
 
 
 def values_at(tree: Any, name: str) -> list[Any]:
-    """The values under a dotted name, lists on the way and at the end flattened; nulls are no values."""
+    """Return the values under a dotted name, with lists flattened and without nulls."""
     found = [tree]
     for key in name.split("."):
         found = [node[key] for node in _flat(found) if isinstance(node, dict) and key in node]
@@ -167,7 +178,7 @@ def _flat(values: list[Any]) -> list[Any]:
 
 
 class Ids(Sequence[str]):
-    """The ids of a sequence of entries, without a copy of them."""
+    """A view of the ids of a sequence of entries."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = entries

@@ -1,29 +1,28 @@
-"""Generated archives: a corpus whose entries are computed from a seed, and of which almost nothing is stored.
+"""Generated archives: a corpus whose entries are computed from a seed and not stored.
 
-    generate(2000, seed=1)                   2,000 entries that everybody sees, and 100 private ones
+    generate(2000, seed=1)                   2,000 public entries, and 100 private ones
     generate(200_000, kind="small")          archives of about 5 kB; "large": about 100 kB
-    generate(500, features={**PLAIN, "no workflow2": 0.1})      one in ten lacks it, nothing else is special
+    generate(500, features={**PLAIN, "no workflow2": 0.1})      one entry in ten lacks `workflow2`
 
-How position i becomes an entry: its id is drawn in one of many equal parts of the id space (`IdSpace`); its
-rank among the public or the private ones is scattered over uploads of very different sizes (`Uploads`); a
-sequence of low discrepancy over ranks says what is special about it, so that small corpora too keep the
-shares (`Population`); and its archive is one of some hundred templates, filled with values of its own
-(`Values`).
+Entry i is computed as follows. Its id is drawn in one of many equal parts of the id space (`IdSpace`). Its
+rank among the public or the private entries is scattered over uploads of very different sizes (`Uploads`). A
+low-discrepancy sequence over ranks selects its feature, so that small corpora also have the right fractions
+(`Population`). Its archive is one of about a hundred templates, filled with its own values (`Values`).
 """
 
 from array import array
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from random import Random
 from typing import Any
 
 import orjson
 
 from nomad_dask.testing.corpus import Corpus, Entry, Ids, Json, belongs, values_at
-from nomad_dask.testing.generated.archives import archive_template, paths, quantities
+from nomad_dask.testing.generated.archives import archive_template, quantities
 from nomad_dask.testing.generated.documents import document_template, searched_template
 from nomad_dask.testing.generated.entries import Entries
-from nomad_dask.testing.generated.features import FEATURES, PLAIN, REMOTE, UNUSUAL
+from nomad_dask.testing.generated.features import FEATURES, PLAIN, REMOTE
 from nomad_dask.testing.generated.ids import IdSpace
 from nomad_dask.testing.generated.population import Population, Shape
 from nomad_dask.testing.generated.positions import AllBut
@@ -42,18 +41,46 @@ def generate(
     private_share: float = 0.05,
     features: Mapping[str, float] | None = None,
 ) -> "Generated":
-    """A corpus with `n_entries` entries that everybody sees, and as many private ones more as `private_share`
-    of them. Equal arguments give equal corpora in any process; to make one of 200,000 costs milliseconds.
+    """Return a corpus of generated entries. Equal arguments give equal corpora in any process.
 
-    `kind` says how large archives are: `mixed` is skewed like the real ones, 3 to 800 kB with a median of 30;
-    `small` is near 5 kB, `large` near 100 kB, `results` near 25 kB with `results` alone near 5 kB. `features` changes the shares of `FEATURES` that it names (see
-    `PLAIN`). Raises ValueError for a share, a name or a kind that cannot be.
+    The entries are computed when needed; a corpus of 200,000 takes milliseconds.
+
+    Parameters
+    ----------
+    n_entries : int, default 2000
+        Number of public entries.
+    seed : int, default 0
+        Seed of all random choices.
+    kind : {"mixed", "small", "large", "results"}, default "mixed"
+        Size of the archives: "mixed" is skewed like real ones, 3 to 800 kB with a median of 30 kB; "small" is
+        about 5 kB, "large" about 100 kB, "results" about 25 kB with 5 kB of `results`.
+    private_share : float, default 0.05
+        Number of private entries, as a fraction of `n_entries`.
+    features : mapping of str to float, optional
+        Fractions of entries with special features, which replace those of `FEATURES`. `PLAIN` sets all of
+        them to 0.
+
+    Returns
+    -------
+    Generated
+        The corpus.
+
+    Raises
+    ------
+    ValueError
+        If an argument is invalid.
+
+    Examples
+    --------
+    >>> from nomad_dask.testing.generate import generate
+    >>> len(generate(2000).entries)
+    2100
     """
     return Generated(n_entries, seed=seed, kind=kind, private_share=private_share, features=features)
 
 
 class Generated(Corpus):
-    """See `generate`. Beside the corpus: `feature(i)` and `target(i)`, for tests to compare with."""
+    """The corpus that `generate` returns. `feature(i)` and `target(i)` are for tests."""
 
     def __init__(
         self,
@@ -65,11 +92,11 @@ class Generated(Corpus):
         features: Mapping[str, float] | None = None,
     ) -> None:
         if n_entries < 0:
-            raise ValueError(f"n_entries is not negative: {n_entries}")
+            raise ValueError(f"n_entries must not be negative (got {n_entries})")
         if not 0 <= private_share <= 1:
-            raise ValueError(f"private_share is between 0 and 1, not {private_share:g}")
+            raise ValueError(f"private_share must be between 0 and 1, not {private_share:g}")
         if kind not in ("mixed", "small", "large", "results"):
-            raise ValueError(f"kind is mixed, small, large or results, not {kind!r}")
+            raise ValueError(f"kind must be mixed, small, large or results, not {kind!r}")
         self.n_entries, self.seed, self.kind = n_entries, seed, kind
         self._options = {"seed": seed, "kind": kind, "private_share": private_share, "features": features}
         n_private = round(n_entries * private_share)
@@ -83,24 +110,24 @@ class Generated(Corpus):
         self._searched = _Templates(self._profiles, searched_template)
 
     def __reduce__(self) -> Any:
-        return _again, (self.n_entries, self._options)
+        return _unpickled, (self.n_entries, self._options)
 
     @property
     def ids(self) -> Ids:
-        """The ids in order, without making entries."""
+        """The ids in order. Does not compute entries."""
         return self._ids
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """The entries in order; each is made when asked for, those asked for last are kept."""
+        """The entries in order. Computed on access; the last ones are cached."""
         return self._entries
 
     def find(self, entry_id: str) -> int | None:
-        """The position of an entry, or None."""
+        """See `Corpus`."""
         return self._ids.find(entry_id)
 
     def visible(self, owner: str, user: str | None) -> Sequence[int]:
-        """Positions, computed where most are visible."""
+        """See `Corpus`. The positions are computed if most entries are visible."""
         if owner not in ("public", "visible", "all"):
             return super().visible(owner, user)
         people = self._population
@@ -110,15 +137,16 @@ class Generated(Corpus):
         return AllBut(people.n, array("q", private))
 
     def feature(self, i: int) -> str | None:
-        """What is special about entry i, in the words of `FEATURES`; None: nothing."""
+        """Return the name in `FEATURES` of the feature of entry i, or None."""
         return self._population.facts(i).shape[2]
 
     def target(self, i: int) -> int | None:
-        """The position of the other entry that entry i refers to, if there is one."""
+        """Return the position of the entry that entry i refers to, or None."""
         return self._population.target(i)
 
     def shape(self, i: int) -> Shape | None:
-        """Profile, access and feature; None where an error of the server would show the template."""
+        """Return profile, access and feature; None if an error message of the server would show the
+        template."""
         shape = self._shape(i)
         return None if shape[2] == REMOTE else shape
 
@@ -126,56 +154,49 @@ class Generated(Corpus):
         return self._population.facts(i).shape
 
     def template(self, shape: Hashable) -> Json:
-        """The template of a shape, built when first asked for."""
+        """See `Corpus`."""
         template: Json = orjson.loads(self._archives[shape])
         return template
 
     def document_template(self, shape: Hashable) -> Json:
-        """The same for search documents."""
+        """See `Corpus`."""
         template: Json = orjson.loads(self._documents[shape])
         return template
 
     def fill(self, i: int, rendered: bytes) -> bytes:
-        """The rendered JSON with the values of entry i; some microseconds (see `Values`)."""
+        """See `Corpus`. Takes some microseconds."""
         return self._values.fill(i, rendered)
 
     def archive(self, i: int) -> Json:
-        """The whole archive of entry i."""
+        """See `Corpus`."""
         archive: Json = orjson.loads(self.fill(i, self._archives[self._shape(i)]))
         return archive
 
     def document(self, i: int) -> Json:
-        """The search document of entry i."""
+        """See `Corpus`."""
         document: Json = orjson.loads(self.fill(i, self._documents[self._shape(i)]))
         return document
 
     def values(self, i: int, name: str) -> list[Any]:
-        """Only what stands under the name is filled in."""
+        """See `Corpus`. Fills only the part of the template under the name."""
         if name == "entry_id":
             return [self._ids[i]]
         j, _, feature = shape = self._shape(i)
-        if name == "quantities":
-            return list(quantities(self._profiles[j], feature))
+        if name in ("quantities", "n_quantities"):
+            names = quantities(self._profiles[j], feature)
+            return list(names) if name == "quantities" else [len(names)]
         rendered = _found(self._searched[shape], name)
         values: list[Any] = orjson.loads(self.fill(i, rendered))
         return values
 
-    @cached_property
-    def quantities(self) -> frozenset[str]:
-        """Names of all that the documents of any corpus hold."""
-        kinds: tuple[Kind, ...] = ("mixed", "small", "results")
-        profiles = [profile(self.seed, kind, j) for kind in kinds for j in range(N_PROFILES)]
-        names = {name for p in profiles for name in paths(searched_template(p, "shared", UNUSUAL))}
-        return frozenset(names | {"publish_time", "quantities"})
-
     @property
     def schema_json(self) -> bytes:
-        """The schema of all generated archives; it is made when it is first asked for."""
+        """The schema of all generated archives."""
         return schema_json()
 
 
 class _Templates(dict[Any, bytes]):
-    """Rendered templates by shape, each built when it is first asked for."""
+    """Rendered templates by shape, built on first access."""
 
     def __init__(self, profiles: Sequence[Any], build: Callable[..., Json]) -> None:
         self._profiles, self._build = profiles, build
@@ -188,10 +209,10 @@ class _Templates(dict[Any, bytes]):
 
 @lru_cache(maxsize=4096)
 def _found(document: bytes, name: str) -> bytes:
-    """What a document's template holds under a name."""
+    """Return the values under a name of a document's template, as JSON."""
     return orjson.dumps(values_at(orjson.loads(document), name))
 
 
-def _again(n_entries: int, options: Json) -> Generated:
-    """A pickled corpus is its arguments."""
+def _unpickled(n_entries: int, options: Json) -> Generated:
+    """Return the corpus of a pickle, which holds only the arguments."""
     return Generated(n_entries, **options)

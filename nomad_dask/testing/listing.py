@@ -1,4 +1,4 @@
-"""Pages of entries: which positions a query has for a user, in which order, and where a page of them lies."""
+"""Pages of entries: the positions of the entries that match a query, in order."""
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
@@ -8,17 +8,18 @@ from functools import partial
 from typing import Any
 
 from nomad_dask.testing.corpus import Corpus, belongs
+from nomad_dask.testing.quantities import Quantities, plugin_path
 from nomad_dask.testing.refused import Refused, invalid, search_failed, unknown_quantity
 from nomad_dask.testing.search import EVERYTHING, Query, split
 
 MAX_WINDOW = 10_000
-"""The search engine gives no more rows in one answer, and none past it by offsets."""
+"""Maximum of page offset plus page size in the search engine."""
 KEPT_RESULTS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Pagination:
-    """The `pagination` of a request, checked."""
+    """The checked `pagination` of a request."""
 
     given: dict[str, Any]
     page_size: int
@@ -28,8 +29,8 @@ class Pagination:
     offset: int
 
     @classmethod
-    def parse(cls, given: Any, quantities: frozenset[str]) -> "Pagination":
-        """Raises `Refused` for what the server refuses; cursors are not checked for what they name."""
+    def parse(cls, given: Any, quantities: Quantities) -> "Pagination":
+        """Parse `pagination`. Raises `Refused` if it is invalid. A cursor need not name an entry."""
         given = {} if given is None else given
         loc = ["body", "pagination"]
         if not isinstance(given, dict):
@@ -53,9 +54,9 @@ class Pagination:
             raise unknown_quantity(str(order_by), ["pagination", "order_by"])
         offset = _whole(given, "page_offset", (_whole(given, "page", 1, least=1) - 1) * size, least=0)
         if offset + size > MAX_WINDOW:
-            asked = f"must be less than or equal to: [{MAX_WINDOW}] but was [{offset + size}]"
             raise search_failed(
-                f"Result window is too large, from + size {asked}. "
+                "Result window is too large, from + size must be less than or equal to: "
+                f"[{MAX_WINDOW}] but was [{offset + size}]. "
                 "See the scroll api for a more efficient way to request large data sets. "
                 "This limit can be set by changing the [index.max_result_window] index level setting."
             )
@@ -79,7 +80,7 @@ def _whole(given: dict[str, Any], key: str, default: int, *, least: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ResultPage:
     """One page of a result."""
 
     positions: Sequence[int]
@@ -87,7 +88,7 @@ class Page:
     next_after: str | None
 
     def echo(self, pagination: Pagination) -> dict[str, Any]:
-        """The `pagination` of the answer."""
+        """Return the `pagination` of the answer."""
         echo = {
             "page_size": pagination.page_size,
             "order_by": pagination.order_by,
@@ -99,14 +100,17 @@ class Page:
 
 
 class Listing:
-    """Finds entries. Results are kept per query, owner and user; bounds on ids cost two bisections."""
+    """Finds entries. Caches results by query, owner and user; bounds on ids cost two bisections."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
         self._kept: OrderedDict[Any, Any] = OrderedDict()
 
-    def page(self, query: Query, owner: str, user: str | None, pagination: Pagination) -> Page:
-        """One page. Costs nothing that grows with the archive, once the query's result is kept."""
+    def page(self, query: Query, owner: str, user: str | None, pagination: Pagination) -> ResultPage:
+        """Return one page.
+
+        Once the result of the query is cached, the cost does not grow with the archive.
+        """
         found, low, high = self._window(query, owner, user)
         total = high - low
         if pagination.order_by != "entry_id":
@@ -123,7 +127,7 @@ class Listing:
             start = min(low + pagination.offset, high)
             positions = found[start : min(start + size, high)]
         more = _names_cursor(len(positions), total, size)
-        return Page(positions, total, ids[positions[-1]] if more else None)
+        return ResultPage(positions, total, ids[positions[-1]] if more else None)
 
     def sees(self, i: int, user: str | None) -> bool:
         """Whether the entry is visible to the user."""
@@ -170,17 +174,20 @@ class Listing:
             return [self._corpus.ids[i]]
         if name == "upload_id":
             return [self._corpus.entries[i].upload_id]
+        own = plugin_path(name)
+        if own is not None:
+            return self._corpus.plugin_values(i, *own)
         return self._corpus.values(i, name)
 
     def _visible(self, owner: str, user: str | None) -> Sequence[int]:
-        # What everyone may see is the same for all, and is the largest of these lists.
+        # The list of public entries is the largest, and the same for all users.
         user = None if owner == "public" else user
         key = ("visible", owner, user)
         if key not in self._kept:
             self._keep(key, self._corpus.visible(owner, user))
         return self._recall(key)
 
-    def _by_quantity(self, query: Query, owner: str, user: str | None, pagination: Pagination) -> Page:
+    def _by_quantity(self, query: Query, owner: str, user: str | None, pagination: Pagination) -> ResultPage:
         keys, positions = self._ordered(query, owner, user, pagination.order_by)
         total, size = len(positions), pagination.page_size
         low, high = 0, total
@@ -198,10 +205,10 @@ class Listing:
             at = list(range(low + pagination.offset, min(low + pagination.offset + size, high)))
         more = _names_cursor(len(at), total, size)
         following = f"{keys[at[-1]][1]}:{keys[at[-1]][2]}" if more else None
-        return Page([positions[k] for k in at], total, following)
+        return ResultPage([positions[k] for k in at], total, following)
 
     def _ordered(self, query: Query, owner: str, user: str | None, name: str) -> tuple[list[Any], list[int]]:
-        """Sort keys (missing last, value, id) in order, and their positions."""
+        """Return sorted keys (missing, value, id), with missing values last, and their positions."""
         key = ("ordered", query, owner, user, name)
         if key not in self._kept:
             found, low, high = self._window(query, owner, user)
@@ -226,12 +233,13 @@ class Listing:
 
 
 def _names_cursor(rows: int, total: int, size: int) -> bool:
-    """A full page names a cursor, even the last one; but not if it holds the whole result."""
+    """True if the answer has a next cursor: a full page has one, even the last, unless it holds the whole
+    result."""
     return 0 < rows < total and rows >= size
 
 
 def _as_key(keys: list[Any], value: str) -> Any:
-    """The cursor's text as a value of the type that the quantity has."""
+    """Convert the text of a cursor to the type of the quantity."""
     if not keys or isinstance(keys[0][1], str):
         return value
     try:

@@ -1,4 +1,4 @@
-"""What the embedded archive remembers of the requests it has seen."""
+"""The request log of the embedded archive."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -8,66 +8,63 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A request that the server has seen, and what it answered."""
+class LoggedRequest:
+    """A request and its answer."""
 
     n: int
-    """Counted from 1, never again from 1 in the life of the server."""
+    """Number of the request since the start of the server, from 1."""
     method: str
     path: str
-    """Below the API's root, without the query string."""
+    """Relative to the API's root, without the query string."""
     body: Any
-    """As JSON; the text of what is no JSON; None for a login."""
+    """The JSON of the body; its text if it is not JSON; None for a login."""
     user: str | None
     status: int
-    """0: the connection was cut before an answer."""
+    """0 if the connection was closed without an answer."""
     sent: int
-    """Bytes of the body that were handed to the network."""
+    """Bytes of the body that were sent."""
     fault: Any
     """The action of the fault script, or "limit"."""
     authorization: bool
-    """Whether the request carried an Authorization header."""
+    """True if the request had an Authorization header."""
 
 
 class Log:
-    """The requests that a server has seen, the last `keep` of them; the counters are of all since `clear`.
-
-    The server adds to it from its thread, others read from theirs.
-    """
+    """The last `keep` requests to a server, and counters of all requests since `clear`. Thread-safe."""
 
     def __init__(self, keep: int | None = None) -> None:
-        self._seen: deque[Seen] = deque(maxlen=keep)
+        self._requests: deque[LoggedRequest] = deque(maxlen=keep)
         self._lock = Lock()
         self.clear()
 
     def clear(self) -> None:
-        """Forgets what was seen."""
+        """Remove all requests and reset the counters."""
         with self._lock:
-            self._seen.clear()
+            self._requests.clear()
             self._paths: dict[str, int] = {}
             self.bytes = 0
             """Bytes of bodies sent."""
 
-    def add(self, seen: Seen) -> None:
-        """Notes a request."""
+    def add(self, request: LoggedRequest) -> None:
+        """Add a request."""
         with self._lock:
-            self._seen.append(seen)
-            self._paths[seen.path] = self._paths.get(seen.path, 0) + 1
-            self.bytes += seen.sent
+            self._requests.append(request)
+            self._paths[request.path] = self._paths.get(request.path, 0) + 1
+            self.bytes += request.sent
 
     def count(self, path: str | None = None, status: int | None = None) -> int:
-        """How many requests there were, to a path, with a status (of those that are kept)."""
+        """Return the number of requests to a path, or of the kept requests with a status."""
         if status is not None:
-            return sum(seen.status == status and path in (None, seen.path) for seen in self)
+            return sum(request.status == status and path in (None, request.path) for request in self)
         with self._lock:
             return sum(self._paths.values()) if path is None else self._paths.get(path, 0)
 
-    def __iter__(self) -> Iterator[Seen]:
+    def __iter__(self) -> Iterator[LoggedRequest]:
         with self._lock:
-            return iter(list(self._seen))
+            return iter(list(self._requests))
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len(self._requests)
 
-    def __getitem__(self, k: int) -> Seen:
-        return self._seen[k]
+    def __getitem__(self, k: int) -> LoggedRequest:
+        return self._requests[k]

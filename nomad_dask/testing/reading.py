@@ -1,4 +1,4 @@
-"""The server's `required` engine: which parts of an archive an answer holds, and where references lead."""
+"""The `required` engine of the server: selection of parts of an archive, and resolution of references."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from nomad_dask.metainfo.definitions import ROOT, Definitions, Member, sections_of
 from nomad_dask.testing.refused import Refused, invalid, unexpected
 
 Json = dict[str, Any]
 FetchArchive = Callable[[str, str], Json | None]
-"""(upload, entry) -> the archive of that entry; None if it is absent or not to be seen."""
+"""A function from upload id and entry id to the archive; None if it does not exist or is not visible."""
 
 _KEY = re.compile(r"([^\[\]]+)(?:\[(-?\d*)(?:(:)(-?\d*))?\])?")
 _OUTSIDE = re.compile(r"\.\./upload(?:s/([^/#]+))?/archive/([^/#]+)#?(/.*)?")
@@ -20,30 +21,30 @@ _WHOLE = ("*", "include")
 _NOTHING = object()
 
 
-class Key(NamedTuple):
-    """One key of a `required` tree, taken apart."""
+class RequiredKey(NamedTuple):
+    """A parsed key of a `required` tree."""
 
     name: str
     cut: Callable[[list[Any]], list[Any]] | None
-    """What an index or a slice leaves of a list; None: the whole property."""
+    """A function that applies the index or slice to a list; None for the whole property."""
 
 
-def parse_key(key: str) -> Key:
-    """Takes `name`, `name[i]`, `name[a:b]` apart. Raises ValueError for anything else."""
+def parse_key(key: str) -> RequiredKey:
+    """Parse `name`, `name[i]` or `name[a:b]`. ValueError for anything else."""
     match = _KEY.fullmatch(key)
     if not match or (match[2] == "" and not match[3]):
         raise ValueError(key)
     name, start, colon, end = match.groups()
     if start is None:
-        return Key(name, None)
+        return RequiredKey(name, None)
     if not colon:
-        return Key(name, lambda items: _cut(items, int(start), int(start)))
-    return Key(name, lambda items: _cut(items, int(start or 0), int(end) if end else None))
+        return RequiredKey(name, lambda items: _cut(items, int(start), int(start)))
+    return RequiredKey(name, lambda items: _cut(items, int(start or 0), int(end) if end else None))
 
 
 def _cut(items: list[Any], start: int, end: int | None) -> list[Any]:
-    """A slice as the server takes it: counted from the end it stops at the first, and it is never empty
-    while its start is in the list."""
+    """Return a slice like the server: never empty if its start is in the list, and negative indices stop at
+    0."""
     n = len(items)
     first = max(start + n, 0) if start < 0 else start
     last = n if end is None else max(end + n, 0) if end < 0 else end
@@ -51,15 +52,18 @@ def _cut(items: list[Any], start: int, end: int | None) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class Required:
-    """A checked `required`, ready to be read with."""
+class RequiredReader:
+    """A checked `required`."""
 
     tree: Any
     in_place: bool = False
 
     @classmethod
-    def parse(cls, required: Any) -> "Required":
-        """Raises `Refused` 422 for a bad form; directives are looked at while reading, as the server does."""
+    def parse(cls, required: Any) -> "RequiredReader":
+        """Parse `required`.
+
+        Raises `Refused` 422 if it is malformed. Directives are checked by `read`, as in NOMAD.
+        """
         if required is None:
             return cls("*")
         if isinstance(required, str):
@@ -97,8 +101,8 @@ def _parse_tree(tree: Any, loc: list[str]) -> Any:
 
 
 @dataclass(slots=True)
-class _Place:
-    """The archive in which references without a file are looked up, and what they add to its root."""
+class _Position:
+    """The archive in which local references are resolved, and the parts they add to the answer."""
 
     archive: Json
     upload_id: str
@@ -107,34 +111,51 @@ class _Place:
     root: Json = field(default_factory=dict)
 
 
-def read(required: Required, archive: Json, upload_id: str, fetch: FetchArchive) -> Json:
-    """What the answer holds of one archive. The result may share parts with `archive`: do not change it.
+def read(
+    required: RequiredReader,
+    archive: Json,
+    upload_id: str,
+    fetch: FetchArchive,
+    definitions: Definitions | None = None,
+) -> Json:
+    """Return the requested part of an archive. The result may share parts with `archive`: do not modify it.
 
-    `fetch` is asked for the archives of other entries when `required` walks over a reference to one.
+    `fetch` is called for the archives of other entries if `required` follows a reference to one. With
+    `definitions`, the target of a reference contains only what the type of the reference, or the target's
+    `m_def`, defines.
     """
-    return _Reader(required.in_place, fetch).read(required.tree, _Place(archive, upload_id))
+    return _ArchiveReader(required.in_place, fetch, definitions).read(
+        required.tree, _Position(archive, upload_id)
+    )
 
 
-class _Reader:
+class _ArchiveReader:
     """Reads one archive for one answer."""
 
-    def __init__(self, in_place: bool, fetch: FetchArchive) -> None:
+    def __init__(self, in_place: bool, fetch: FetchArchive, definitions: Definitions | None) -> None:
         self._in_place = in_place
         self._fetch = fetch
-        self._others: dict[str, _Place] = {}
+        self._definitions = definitions
+        self._others: dict[str, _Position] = {}
         self._on_the_way: list[tuple[str, str]] = []
 
-    def read(self, tree: Any, place: _Place) -> Json:
-        result = self._apply(tree, place.archive, place)
+    def read(self, tree: Any, place: _Position) -> Json:
+        result = self._apply(tree, place.archive, place, ROOT)
         others = {
             at: other.root | {"m_def": "nomad.datamodel.EntryArchive"}
             for at, other in self._others.items()
             if other.root
         }
-        # What required names itself replaces, key by key, what references put at the root.
+        # Parts named by `required` replace, key by key, parts that references put at the root.
         return {**place.root, **result, "m_ref_archives": others}
 
-    def _apply(self, tree: Any, item: Any, place: _Place) -> Any:
+    def _apply(
+        self, tree: Any, item: Any, place: _Position, kind: str | None, *, is_target: bool = False
+    ) -> Any:
+        """Apply a tree to an item.
+
+        `kind` is the section that the schema declares, or the type of the reference.
+        """
         if isinstance(tree, str):
             if tree in _WHOLE:
                 return item
@@ -144,31 +165,43 @@ class _Reader:
         if not isinstance(tree, dict):
             raise unexpected("AssertionError")
         if isinstance(item, list):
-            parts = (self._apply(tree, x, place) for x in item)
-            return [part for part in parts if part is not _NOTHING]
+            parts = []
+            for one in item:
+                parts.append(self._apply(tree, one, place, kind))
+                if parts[-1] is _NOTHING:
+                    # one unresolvable reference removes the whole list
+                    return _NOTHING
+            return parts
         if isinstance(item, str):
-            return self._follow(tree, item, place)
-        return self._section(tree, item, place) if isinstance(item, dict) else item
+            return self._follow(tree, item, place, kind)
+        return self._section(tree, item, place, kind, is_target) if isinstance(item, dict) else item
 
-    def _section(self, tree: dict[Key, Any], item: Json, place: _Place) -> Json:
+    def _section(
+        self, tree: dict[RequiredKey, Any], item: Json, place: _Position, kind: str | None, is_target: bool
+    ) -> Json:
         result: Json = {"m_def": item["m_def"]} if "m_def" in item else {}
+        kind = str(item["m_def"]).partition("@")[0] if "m_def" in item else kind
+        section = self._definitions.section(kind) if self._definitions and kind is not None else None
         for name, key, below in _named(tree, item):
-            part = self._child(key, below, item[name], place)
+            member = section.get(name) if section else None
+            if is_target and section and member is None:
+                continue
+            part = self._child(key, below, item[name], place, _declared(member))
             if part is not _NOTHING:
                 result[name] = part
         return result
 
-    def _child(self, key: Key, below: Any, child: Any, place: _Place) -> Any:
+    def _child(self, key: RequiredKey, below: Any, child: Any, place: _Position, kind: str | None) -> Any:
         if key.cut is not None:
             if not isinstance(child, list):
                 raise Refused(400, f"cannot use list key on none list {key.name}")
             child = key.cut(child)
             if not child:
                 return _NOTHING
-        return self._apply(below, child, place)
+        return self._apply(below, child, place, kind)
 
-    def _resolved(self, item: Any, place: _Place) -> Any:
-        """The whole of a part, with every reference in it followed."""
+    def _resolved(self, item: Any, place: _Position) -> Any:
+        """Return a whole part with all references in it resolved."""
         if isinstance(item, dict):
             return {name: self._resolved(child, place) for name, child in item.items()}
         if isinstance(item, list):
@@ -176,12 +209,12 @@ class _Reader:
                 return item
             return [self._resolved(child, place) for child in item]
         if isinstance(item, str) and item[:1] in ("#", "/", ".", "h"):
-            target = self._follow("include-resolved", item, place)
+            target = self._follow("include-resolved", item, place, None)
             return item if target is _NOTHING else target
         return item
 
-    def _follow(self, tree: Any, reference: str, place: _Place) -> Any:
-        """What a reference that `tree` walks through becomes: its target, a path, the string, or nothing."""
+    def _follow(self, tree: Any, reference: str, place: _Position, kind: str | None) -> Any:
+        """Resolve a reference that `tree` follows. Returns its target, a path, the string, or `_NOTHING`."""
         if _REMOTE.fullmatch(reference):
             if self._in_place:
                 raise Refused(400, f"resolvable reference to remote archive not implemented: {reference}")
@@ -198,7 +231,7 @@ class _Reader:
         elif _LOCAL.fullmatch(reference):
             at, path = place.at, reference.removeprefix("#")
         else:
-            return _NOTHING
+            return reference
         shown = f"{at}#{path}" if outside else path
         if (at, path) in self._on_the_way:
             return shown
@@ -206,24 +239,29 @@ class _Reader:
         if target is None:
             return _NOTHING
         self._on_the_way.append((at, path))
-        part = self._apply(tree, target, place)
+        part = self._apply(tree, target, place, kind, is_target=True)
         self._on_the_way.pop()
         if self._in_place or part is _NOTHING:
             return part
         _put(place.root, path, part)
         return shown
 
-    def _other(self, at: str, upload_id: str, entry_id: str) -> _Place | None:
+    def _other(self, at: str, upload_id: str, entry_id: str) -> _Position | None:
         if at not in self._others:
             found = self._fetch(upload_id, entry_id)
             if found is None:
                 return None
-            self._others[at] = _Place(found, upload_id, at)
+            self._others[at] = _Position(found, upload_id, at)
         return self._others[at]
 
 
-def _named(tree: dict[Key, Any], item: Json) -> Iterator[tuple[str, Key, Any]]:
-    """The properties of a section that a tree names, with the key and the tree below it."""
+def _declared(member: Member | None) -> str | None:
+    """Return the section that the schema declares for a member."""
+    return next(iter(sections_of(member)), None) if member is not None else None
+
+
+def _named(tree: dict[RequiredKey, Any], item: Json) -> Iterator[tuple[str, RequiredKey, Any]]:
+    """Yield the properties of a section that a tree names, with the key and the subtree."""
     excluded = {key.name for key, directive in tree.items() if directive == "exclude"}
     for key, below in tree.items():
         if key.name == "*":
@@ -244,12 +282,12 @@ def _walk(archive: Any, path: str) -> Any:
 
 
 def _put(root: Json, path: str, part: Any) -> None:
-    """Puts a part at a path, making what lies on the way, with nulls before it in lists."""
+    """Put a part at a path. Creates missing parents, and pads lists with nulls."""
     node: Any = root
     keys: list[Any] = [int(key) if key.isdigit() else key for key in path.strip("/").split("/")]
     for key, following in pairwise(keys):
         below = _get(node, key)
-        # A copy, since what was put there before may be part of an archive.
+        # a copy, because an existing value may be part of an archive
         _set(node, key, ([] if isinstance(following, int) else {}) if below is None else below.copy())
         node = _get(node, key)
     _set(node, keys[-1], part)

@@ -1,10 +1,9 @@
-"""A corpus of real archives: a folder of JSON files, and what is known of them."""
+"""A corpus of real archives, read from a folder of JSON files."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -14,25 +13,37 @@ KEPT_ARCHIVES = 256
 
 
 class Recorded(Corpus):
-    """The archives of a folder: one public entry a file, or a whole installation.
+    """The archives of a folder: one public entry per file, or a recorded installation.
 
-    A file is `{"entry_id", "upload_id", "parser_name", "archive"}`, or an archive whose `metadata` tells the
-    first three. Documents to search are made of `metadata` and `results`.
+    A file is `{"entry_id", "upload_id", "parser_name", "archive"}`, or an archive whose `metadata` contains
+    the first three. Search documents are made from `metadata` and `results`.
 
-    A folder that holds a folder `archives` is an installation as it was recorded. In it, where there:
+    A folder with a subfolder `archives` is a recorded installation, with optional files:
 
-    - `documents.jsonl`: search documents. One without an archive file is an entry without archive.
-    - `entries.jsonl`: who may see each entry; without it all are public.
-    - `schema.json`, `info.json`: what the server answers for its schema and versions.
+    - `documents.jsonl`: search documents. A document without an archive file is an entry without archive.
+    - `entries.jsonl`: the users who may see each entry; without it, all entries are public.
+    - `schema.json`, `info.json`: the answers of the server for its schema and versions.
 
-    Opening reads the archives that have no document; the others are read when they are asked for.
+    Opening reads only the archives without a document; the others are read on access.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist or has no archives.
+    ValueError
+        If a file is not JSON.
     """
 
     def __init__(self, folder: str | Path) -> None:
         whole = Path(folder) / "archives"
         self._folder = whole if whole.is_dir() else Path(folder)
         if not self._folder.is_dir():
-            raise FileNotFoundError(f"no folder of archives at {self._folder}")
+            raise FileNotFoundError(f"{self._folder} is not a folder of archives")
         self._installation = Path(folder) if whole.is_dir() else None
         documents = {row["entry_id"]: row for row in self._lines("documents.jsonl")}
         files = {path.stem: path for path in self._folder.glob("*.json")}
@@ -41,7 +52,7 @@ class Recorded(Corpus):
             documents.setdefault(document["entry_id"], document)
             files[document["entry_id"]] = files[stem]
         if not documents:
-            raise FileNotFoundError(f"no archive in {self._folder}: it holds no *.json file")
+            raise FileNotFoundError(f"no archives in {self._folder}: it contains no *.json file")
         known = {row["entry_id"]: row for row in self._lines("entries.jsonl")}
         ids = sorted(documents)
         self._documents = [documents[entry_id] for entry_id in ids]
@@ -53,30 +64,20 @@ class Recorded(Corpus):
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """In id order."""
+        """See `Corpus`."""
         return self._entries
 
     def document(self, i: int) -> Json:
-        """As recorded, or made of the archive."""
+        """Return the recorded document, or one made from the archive."""
         return self._documents[i]
 
     def archive(self, i: int) -> Json:
-        """Read from its file, and kept for a while."""
+        """Read the archive from its file. The last ones are cached."""
         path = self._files[i]
         if path is None:
             raise LookupError(f"{self._entries[i].entry_id} has no archive")
         archive: Json = _load(path)["archive"]
         return archive
-
-    @cached_property
-    def quantities(self) -> frozenset[str]:
-        """Every name in a document, and what the schema has under `metadata` and `results`."""
-        names = {name for document in self._documents for name in _names(document)}
-        if self.schema_json is not None:
-            schema = orjson.loads(self.schema_json)
-            names.update(_schema_names(schema, schema["properties"].get("metadata"), ""))
-            names.update(_schema_names(schema, schema["properties"].get("results"), "results."))
-        return frozenset(names)
 
     @cached_property
     def schema_json(self) -> bytes | None:
@@ -106,9 +107,9 @@ def _load(path: Path) -> Json:
         tree = orjson.loads(data)
     except orjson.JSONDecodeError:
         try:
-            tree = json.loads(data)  # It also reads NaN, which archives that Python wrote may hold.
+            tree = json.loads(data)  # also reads NaN, which archives written by Python may contain
         except ValueError as error:
-            raise ValueError(f"{path} is no JSON: {error}") from error
+            raise ValueError(f"{path} is not JSON: {error}") from error
     if "archive" in tree and "entry_id" in tree:
         return tree
     metadata = tree.get("metadata", {})
@@ -117,7 +118,7 @@ def _load(path: Path) -> Json:
 
 
 def _document_of(row: Json) -> Json:
-    """A search document from an archive: its metadata, its results, and the few names that searches add."""
+    """Return a search document made from the metadata and results of an archive."""
     archive = row["archive"]
     document = {**archive.get("metadata", {}), "results": {**archive.get("results", {})}}
     document |= {key: row[key] for key in ("entry_id", "upload_id", "parser_name")}
@@ -140,29 +141,3 @@ def _entry(document: Json, known: Json, has_archive: bool) -> Entry:
         has_archive=has_archive,
         **about,
     )
-
-
-def _names(tree: Any, prefix: str = "") -> Iterator[str]:
-    if isinstance(tree, dict):
-        for key, child in tree.items():
-            yield prefix + key
-            yield from _names(child, f"{prefix}{key}.")
-    elif isinstance(tree, list):
-        for child in tree:
-            yield from _names(child, prefix)
-
-
-def _schema_names(schema: Json, node: Any, prefix: str, above: tuple[str, ...] = ()) -> Iterable[str]:
-    """The dotted names of a section of the JSON schema; a section within itself is not entered again."""
-    if not isinstance(node, dict):
-        return
-    node = node.get("items", node)
-    if "$ref" not in node:
-        return
-    section = node["$ref"].rsplit("/", 1)[-1].partition("@")[0]
-    if section in above:
-        return
-    definition = schema["$defs"].get(section, {})
-    for name, child in definition.get("properties", {}).items():
-        yield prefix + name
-        yield from _schema_names(schema, child, f"{prefix}{name}.", (*above, section))

@@ -1,4 +1,4 @@
-"""NOMAD's query language: JSON becomes a tree that matches entries and is echoed as the server does."""
+"""Parser for NOMAD's query language, and matching of entries."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from nomad_dask.testing import formulas, optimade
 from nomad_dask.testing.corpus import values_at
+from nomad_dask.testing.kinds import Test, exactly
+from nomad_dask.testing.quantities import ANY, NESTED, Quantities, field_of
 from nomad_dask.testing.refused import Refused, invalid, search_failed, unknown_quantity
 
 Values = Callable[[str], list[Any]]
-"""What an entry has under a dotted name."""
+"""A function from a dotted name to the values of an entry."""
 
 SET_OPS = ("any", "all", "none")
 RANGE_OPS = ("lte", "lt", "gte", "gt")
@@ -22,27 +25,30 @@ class Query(ABC):
 
     @abstractmethod
     def matches(self, values: Values) -> bool:
-        """Whether an entry with these values is a hit."""
+        """True if an entry with these values matches."""
 
     @abstractmethod
     def echo(self, plain: bool) -> Any:
-        """How the answer repeats it. `entries/archive/query` (`plain`) calls every operator `op`."""
+        """Return the query as repeated in the answer.
+
+        `entries/archive/query` (`plain`) names every operator `op`.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Junction(Query):
-    """`and`, `or`."""
+    """`and` or `or`."""
 
     op: str
     parts: tuple[Query, ...]
 
     def matches(self, values: Values) -> bool:
-        """All or any of the parts; an empty `or` matches nothing."""
+        """See `Query`. An empty `or` matches nothing."""
         each = (part.matches(values) for part in self.parts)
         return all(each) if self.op == "and" else any(each)
 
     def echo(self, plain: bool) -> Any:
-        """`{"and": [...]}`."""
+        """Return `{"and": [...]}`."""
         return {"op" if plain else self.op: [part.echo(plain) for part in self.parts]}
 
 
@@ -53,113 +59,146 @@ class Not(Query):
     part: Query
 
     def matches(self, values: Values) -> bool:
-        """The part does not."""
+        """See `Query`."""
         return not self.part.matches(values)
 
     def echo(self, plain: bool) -> Any:
-        """`{"not": {...}}`."""
+        """Return `{"not": {...}}`."""
         return {"op" if plain else "not": self.part.echo(plain)}
 
 
 @dataclass(frozen=True, slots=True)
-class Nested(Query):
-    """A query on one repeating section: one and the same occurrence must match it all."""
+class NestedQuery(Query):
+    """A query on a repeating section, of which a single occurrence must match all conditions."""
 
     prefix: str
+    path: str
+    """The name of the section, relative to the enclosing nested section."""
     part: Query
 
     def matches(self, values: Values) -> bool:
-        """Any occurrence of the section does."""
-        return any(self.part.matches(partial(values_at, section)) for section in values(self.prefix))
+        """See `Query`."""
+        return any(self.part.matches(partial(values_at, section)) for section in values(self.path))
 
     def echo(self, plain: bool) -> Any:
-        """`{"prefix": ..., "query": ...}`."""
+        """Return `{"prefix": ..., "query": ...}`."""
         return {"prefix": self.prefix, "query": self.part.echo(plain)}
 
 
 @dataclass(frozen=True, slots=True)
 class Equals(Query):
-    """A bare value: one of the quantity's values is it."""
+    """A single value that one of the quantity's values must equal."""
 
     name: str
+    field: str
+    """The path of the quantity's values."""
     value: Any
+    test: Test
 
     def matches(self, values: Values) -> bool:
-        """Case and type are as in the document."""
-        return self.value in values(self.name)
+        """See `Query`."""
+        return any(map(self.test.holds, values(self.field)))
 
     def echo(self, plain: bool) -> Any:
-        """`{"name": ..., "value": ...}`."""
+        """Return `{"name": ..., "value": ...}`."""
         return {"name": self.name, "value": self.value}
 
 
 @dataclass(frozen=True, slots=True)
 class Terms(Query):
-    """`any`, `all`, `none` of a list of values."""
+    """`any`, `all` or `none` of a list of values."""
 
     name: str
+    field: str
     op: str
     terms: tuple[Any, ...]
+    tests: tuple[Test, ...]
     lookup: frozenset[Any]
+    """The converted values of the query."""
+    kind: str
 
     def matches(self, values: Values) -> bool:
-        """An empty `any` matches nothing, an empty `all` or `none` everything."""
-        found = values(self.name)
+        """See `Query`. An empty `any` matches nothing, an empty `all` or `none` everything."""
+        found = values(self.field)
         if self.op == "all":
-            return all(term in found for term in self.terms)
-        hit = any(value in self.lookup for value in found if not isinstance(value, dict))
+            return all(any(map(test.holds, found)) for test in self.tests)
+        read = exactly(self.kind)
+        if read is not None:
+            hit = any(read(value) in self.lookup for value in found if not isinstance(value, dict))
+        else:
+            hit = any(test.holds(value) for test in self.tests for value in found)
         return hit if self.op == "any" else not hit
 
     def echo(self, plain: bool) -> Any:
-        """`{"name": ..., "value": {"any": [...]}}`."""
+        """Return `{"name": ..., "value": {"any": [...]}}`."""
         return {"name": self.name, "value": {"op" if plain else self.op: list(self.terms)}}
 
 
 @dataclass(frozen=True, slots=True)
 class Range(Query):
-    """Bounds, all of which one value must keep."""
+    """Bounds that a single value must satisfy."""
 
     name: str
+    field: str
     bounds: tuple[tuple[str, Any], ...]
+    tests: tuple[Test, ...]
 
     def matches(self, values: Values) -> bool:
-        """Text is compared by bytes, numbers by size; the one is never within bounds of the other."""
-        return any(all(_within(value, *bound) for bound in self.bounds) for value in values(self.name))
+        """See `Query`. Strings are compared by bytes."""
+        return any(all(test.holds(value) for test in self.tests) for value in values(self.field))
 
     def echo(self, plain: bool) -> Any:
-        """`{"name": ..., "value": {"gt": ...}}`."""
+        """Return `{"name": ..., "value": {"gt": ...}}`."""
         return {"name": self.name, "value": dict(self.bounds)}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter(Query):
+    """`optimade_filter`: an OPTIMADE filter."""
+
+    value: str
+    part: Query
+
+    def matches(self, values: Values) -> bool:
+        """See `Query`."""
+        return self.part.matches(values)
+
+    def echo(self, plain: bool) -> Any:
+        """Return `{"name": "optimade_filter", "value": ...}`."""
+        return {"name": optimade.NAME, "value": self.value}
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Query):
+    """A test whether a quantity has any value. Only part of OPTIMADE filters."""
+
+    field: str
+
+    def matches(self, values: Values) -> bool:
+        """See `Query`."""
+        return bool(values(self.field))
+
+    def echo(self, plain: bool) -> Any:
+        """Never called: filters are repeated as text."""
+        raise NotImplementedError
 
 
 EVERYTHING = Junction("and", ())
 
 
-def _within(value: Any, op: str, bound: Any) -> bool:
-    if isinstance(value, str) != isinstance(bound, str) or isinstance(value, dict):
-        return False
-    match op:
-        case "gt":
-            return bool(value > bound)
-        case "gte":
-            return bool(value >= bound)
-        case "lt":
-            return bool(value < bound)
-        case _:
-            return bool(value <= bound)
-
-
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """Reads queries over the quantities of one archive."""
+    """The parser of queries for one archive."""
 
-    quantities: frozenset[str]
-    nested: frozenset[str] = frozenset({"results.material.topology"})
-    """Sections whose occurrences are searched one by one."""
+    quantities: Quantities
     any_of_nothing: bool = False
-    """Whether `any` of an empty list matches everything, as the older servers do."""
+    """True if `any` of an empty list matches everything, as in older servers."""
 
-    def parse(self, query: Any) -> Query:
-        """The normalised query. Raises `Refused` 422 for what NOMAD refuses."""
+    def parse(self, query: Any, prefix: str = "") -> Query:
+        """Return the normalised query.
+
+        Raises `Refused` 422 if NOMAD does. `prefix` is the enclosing nested section.
+        """
         if query is None:
             return EVERYTHING
         if not isinstance(query, dict):
@@ -167,50 +206,78 @@ class Grammar:
         if len(query) == 1:
             [(key, value)] = query.items()
             if key in ("and", "or") and isinstance(value, list):
-                return Junction(key, tuple(self.parse(part) for part in value))
+                return Junction(key, tuple(self.parse(part, prefix) for part in value))
             if key == "not" and isinstance(value, dict):
-                return Not(self.parse(value))
+                return Not(self.parse(value, prefix))
         if query.keys() == {"name", "value"}:
             query = {query["name"]: query["value"]}
         if query.keys() == {"prefix", "query"}:
-            query = {query["prefix"]: query["query"]}
-        parts = self._criteria(query, "", query)
+            section = str(query["prefix"])
+            part = self.parse(query["query"], section)
+            return NestedQuery(section, _below(section, prefix), part)
+        parts = self._criteria(query, "", query, prefix)
         return parts[0] if len(parts) == 1 else Junction("and", parts)
 
-    def _criteria(
-        self, query: dict[str, Any], prefix: str, known_as: Any, section: str = ""
-    ) -> tuple[Query, ...]:
-        names = [key.partition(":")[0] for key in query]
+    def _criteria(self, query: dict[str, Any], above: str, shown: Any, prefix: str) -> tuple[Query, ...]:
+        names = [_name_and_operator(key)[0] for key in query]
         if len(set(names)) < len(names):
             message = "A quantity can only appear once in a query"
-            raise invalid("duplicate_quantity", ["body", "query"], message, known_as)
-        return tuple(self._criterion(prefix + key, value, known_as, section) for key, value in query.items())
+            raise invalid("duplicate_quantity", ["body", "query"], message, shown)
+        return tuple(self._criterion(above + key, value, shown, prefix) for key, value in query.items())
 
-    def _criterion(self, key: str, value: Any, known_as: Any, section: str) -> Query:
-        name, _, op = key.partition(":")
-        full = section + name
+    def _criterion(self, key: str, value: Any, shown: Any, prefix: str) -> Query:
+        """Parse a condition on a quantity, or conditions on a section.
+
+        `key` is relative to the section `prefix`.
+        """
+        name, op = _name_and_operator(key)
+        full = f"{prefix}.{name}".removesuffix(".") if prefix else name
+        # a nested section in the middle of the name starts a nested query
+        for section in sorted(NESTED, key=len):
+            deeper = section != prefix and (not prefix or section.startswith(f"{prefix}."))
+            if deeper and (full == section or full.startswith(f"{section}.")):
+                rest = _below(full + key[len(name) :], section)
+                return NestedQuery(
+                    section, _below(section, prefix), self._criterion(rest, value, shown, section)
+                )
         operators = isinstance(value, dict) and value and value.keys() <= {*SET_OPS, *RANGE_OPS}
         if not op and isinstance(value, dict) and not operators:
-            if full in self.nested:
-                return Nested(name, Junction("and", self._criteria(value, "", known_as, f"{full}.")))
-            return Junction("and", self._criteria(value, f"{name}.", known_as, section))
-        if full not in self.quantities or (op and op not in SET_OPS + RANGE_OPS):
-            raise unknown_quantity(key, [section + key])
-        if op:
-            value = {op: value}
+            return Junction("and", self._criteria(value, f"{name}." if name else "", shown, prefix))
+        if full == optimade.NAME and not op and not isinstance(value, list | dict):
+            return Filter(str(value), self._filter(optimade.parse(str(value))))
+        kind = self.quantities.kind(full)
+        if kind is None:
+            raise unknown_quantity(full, [full])
+        return self._condition(name, full, kind, {op: value} if op else value)
+
+    def _filter(self, node: optimade.Node) -> Query:
+        if isinstance(node, optimade.Group):
+            parts = tuple(map(self._filter, node.parts))
+            return Not(parts[0]) if node.op == "not" else Junction(node.op, parts)
+        field = field_of(node.name)
+        if node.op == "known":
+            return Known(field)
+        test = Test.of(self.quantities.kind(node.name) or ANY, node.op, node.value)
+        return Equals(node.name, field, node.value, test)
+
+    def _condition(self, name: str, full: str, kind: str, value: Any) -> Query:
+        """Parse a condition on one quantity: a value, a list (all of it), or a dict of operators."""
+        # the field is relative to the nested section, like the name
+        field = field_of(full)[len(full) - len(name) :]
         if isinstance(value, list):
             value = {"all": value}
-        return self._condition(name, value)
-
-    def _condition(self, name: str, value: Any) -> Query:
         if not isinstance(value, dict):
-            return Equals(name, value)
+            return Equals(name, field, value, Test.of(kind, "is", _normal(full, value)))
         for op in SET_OPS:
             if op in value:
-                return self._terms(name, op, value[op])
-        return Range(name, tuple((op, value[op]) for op in RANGE_OPS if op in value))
+                return self._terms(name, field, full, kind, op, value[op])
+        bounds = tuple((op, value[op]) for op in RANGE_OPS if op in value)
+        for _, bound in bounds:
+            if isinstance(bound, list | dict):
+                raise invalid("string_type", ["body", "query"], "Input should be a valid string", bound)
+        return Range(name, field, bounds, tuple(Test.of(kind, op, bound) for op, bound in bounds))
 
-    def _terms(self, name: str, op: str, terms: Any) -> Query:
+    def _terms(self, name: str, field: str, full: str, kind: str, op: str, terms: Any) -> Query:
         if not isinstance(terms, list):
             raise invalid("list_type", ["body", "query"], "Input should be a valid list", terms)
         if any(isinstance(term, (dict, list)) for term in terms):
@@ -222,22 +289,44 @@ class Grammar:
             raise search_failed(f"The number of terms [{len(terms)}] used in the Terms Query request {limit}")
         if op == "any" and not terms and self.any_of_nothing:
             return EVERYTHING
-        return Terms(name, op, tuple(terms), frozenset(terms))
+        tests = tuple(Test.of(kind, "is", _normal(full, term)) for term in terms)
+        return Terms(name, field, op, tuple(terms), tests, frozenset(test.wanted for test in tests), kind)
+
+
+def _name_and_operator(key: str) -> tuple[str, str]:
+    """Split a key into quantity and operator. A colon without an operator is part of the name."""
+    name, _, op = key.rpartition(":")
+    return (name, op) if name and op in (*SET_OPS, *RANGE_OPS) else (key, "")
+
+
+def _below(name: str, section: str) -> str:
+    """Return a name relative to a section."""
+    return name[len(section) + 1 :] if section and name.startswith(section) else name
+
+
+def _normal(full: str, value: Any) -> Any:
+    """Return a formula in the order of the index; other values unchanged."""
+    order = _ORDERS.get(full.rpartition(".")[2]) if full.startswith("results.material.") else None
+    return order(value) if order is not None and isinstance(value, str) else value
+
+
+_ORDERS = {"chemical_formula_hill": formulas.hill, "chemical_formula_iupac": formulas.iupac}
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A query taken apart: what the order of ids answers, and what must be looked up entry by entry."""
+    """A query split into conditions on `entry_id` and the rest."""
 
     bounds: tuple[tuple[str, str], ...] = ()
-    """`("gt", id)` and the like, all of which hold."""
+    """Bounds like `("gt", id)`, and-ed."""
     ids: frozenset[str] | None = None
-    """Only these, or no such limit."""
+    """The ids to choose from; None for all."""
     rest: Query = EVERYTHING
+    """The conditions to check for each entry."""
 
 
 def split(query: Query) -> Split:
-    """Takes conditions on `entry_id` that stand at the top, or in an `and` there, out of a query."""
+    """Split off the conditions on `entry_id` at the top of a query, or in an `and` at the top."""
     parts: Sequence[Query] = (query,)
     while any(isinstance(part, Junction) and part.op == "and" for part in parts):
         parts = [
@@ -250,12 +339,12 @@ def split(query: Query) -> Split:
     rest: list[Query] = []
     for part in parts:
         match part:
-            case Range("entry_id", limits) if all(isinstance(limit, str) for _, limit in limits):
-                bounds += limits
-            case Terms("entry_id", "any", _, some):
+            case Range("entry_id", _, _, tests):
+                bounds += [(test.op, test.wanted) for test in tests]
+            case Terms("entry_id", _, "any", _, _, some):
                 ids = some if ids is None else ids & some
-            case Equals("entry_id", value) if isinstance(value, str):
-                ids = frozenset({value}) if ids is None else ids & {value}
+            case Equals("entry_id", _, _, test):
+                ids = frozenset({test.wanted}) if ids is None else ids & {test.wanted}
             case _:
                 rest.append(part)
     return Split(tuple(bounds), ids, Junction("and", tuple(rest)))

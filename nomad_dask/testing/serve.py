@@ -1,4 +1,4 @@
-"""The embedded archive in this process: a context manager that runs the server in a thread of its own."""
+"""A context manager that runs the embedded archive in a thread."""
 
 import asyncio
 import threading
@@ -14,34 +14,43 @@ from nomad_dask.testing.faults import Faults
 from nomad_dask.testing.generate import Kind, generate
 from nomad_dask.testing.log import Log
 from nomad_dask.testing.recorded import Recorded
-from nomad_dask.testing.server import Server
+from nomad_dask.testing.server import EmbeddedServer
 
 
 class Served(str):
-    """The url of a running server (ends in `/api/v1`), which also gives hold of the server."""
+    """The URL of a running embedded archive, ending in `/api/v1`. A `str` with access to the server.
 
-    server: Server
+    A pickled URL is a plain `str`: the server stays in its process.
+
+    Attributes
+    ----------
+    server : EmbeddedServer
+        The server.
+    corpus : Corpus
+        The entries that it serves.
+    """
+
+    server: EmbeddedServer
     corpus: Corpus
 
     @classmethod
-    def of(cls, url: str, server: Server, corpus: Corpus) -> "Served":
-        """The url with its server."""
+    def of(cls, url: str, server: EmbeddedServer, corpus: Corpus) -> "Served":
+        """Return the URL with its server."""
         served = cls(url)
         served.server, served.corpus = server, corpus
         return served
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # In another process it is the url only: the server stays where it runs.
         return (str, (str(self),))
 
     @property
     def log(self) -> Log:
-        """The requests that were seen."""
+        """The log of requests."""
         return self.server.log
 
     @property
     def faults(self) -> Faults | None:
-        """The fault script; set another one (also in words), or None, at any time."""
+        """The fault script. Can be set at any time, to `Faults`, a string, or None."""
         return self.server.faults
 
     @faults.setter
@@ -67,28 +76,73 @@ def serve(
     token_seconds: float = 3600,
     keep_log: int | None = 10_000,
 ) -> Iterator[Served]:
-    """A NOMAD-compatible server on loopback for as long as the block runs:
+    """Run a NOMAD-compatible server in a thread of this process.
 
-        with serve(n_entries=2000) as url:
-            ArchiveQuery(url=url).fetch()
-            print(url.log.count("entries/query"), url.log.bytes)
+    A context manager: the server stops at the end of the `with` block. It serves `corpus`, or the real
+    archives in the folder `archives`, or generated archives, which are the same for the same arguments. The
+    users are ada, bo, cy and dee, with the passwords `ada-pw` and so on.
 
-    It serves `corpus`, or the real archives of a folder (`archives`, see `Recorded`), or else generated
-    ones, the same for the same arguments (see `generate`): `n_entries` that everybody sees, and as many
-    private ones more as `private_share` of them; `kind` says how large archives are, `mixed` (3 to 800 kB,
-    skewed), `small` (5 kB), `large` (100 kB) or `results` (`results` of 5 kB), and `features` which shares are special (`generate.PLAIN`:
-    none). Raises ValueError for a share, a name or a kind that cannot be. The users are ada, bo, cy and
-    dee, their passwords `NAME-pw`.
+    Parameters
+    ----------
+    corpus : Corpus, optional
+        The entries to serve.
+    n_entries : int, default 2000
+        Number of generated public entries.
+    seed : int, default 0
+        Seed of the generated archives.
+    kind : {"mixed", "small", "large", "results"}, default "mixed"
+        Size of the generated archives: "mixed" from 3 to 800 kB, "small" about 5 kB, "large" about 100 kB,
+        "results" about 25 kB with 5 kB of `results`.
+    private_share : float, default 0.05
+        Number of private entries to generate, as a fraction of `n_entries`.
+    features : mapping of str to float, optional
+        Fractions of generated entries with special features, by the names in `generate.FEATURES`.
+        `generate.PLAIN` sets all of them to 0.
+    archives : str or Path, optional
+        A folder of real archives to serve, see `Recorded`.
+    host : str, default "127.0.0.1"
+        Address to listen on.
+    port : int, default 0
+        Port to listen on; 0 for a free one.
+    faults : Faults or str, optional
+        A script of faults, see `nomad_dask.testing.faults`.
+    gzip : bool, default False
+        Compress answers if the client accepts it.
+    version : str, default "2.0"
+        The version of NOMAD to imitate; "1.3" answers like older servers.
+    token_seconds : float, default 3600
+        Lifetime of access tokens.
+    keep_log : int or None, default 10_000
+        Number of requests to keep in `url.log`; None for all.
 
-    `faults` is a script of faults, as `Faults` or in its words (ValueError where they are wrong).
-    `version="1.3"` answers as the older servers do. `gzip` compresses where the client accepts it.
-    The last `keep_log` requests are kept in `url.log`.
+    Yields
+    ------
+    Served
+        The URL of the server, with the attributes `log`, `faults`, `corpus` and `server`.
+
+    Raises
+    ------
+    ValueError
+        If `kind`, `private_share`, `features` or the text of `faults` is invalid.
+    FileNotFoundError
+        If there are no archives in the folder `archives`.
+    OSError
+        If the server cannot listen on `host` and `port`.
+
+    Examples
+    --------
+    >>> from nomad_dask import ArchiveQuery
+    >>> from nomad_dask.testing import serve
+    >>> with serve(n_entries=2000) as url:
+    ...     query = ArchiveQuery(url=url, progress=False)
+    ...     n = query.fetch(100)
+    ...     requests = url.log.count("entries/query")
     """
     if corpus is None and archives is not None:
         corpus = Recorded(archives)
     if corpus is None:
         corpus = generate(n_entries, seed=seed, kind=kind, private_share=private_share, features=features)
-    server = Server(
+    server = EmbeddedServer(
         corpus,
         faults=Faults.of(faults),
         gzip=gzip,
@@ -104,9 +158,9 @@ def serve(
 
 
 class _Running:
-    """A server in a thread with an event loop of its own."""
+    """A server in a thread with its own event loop."""
 
-    def __init__(self, server: Server, host: str, port: int) -> None:
+    def __init__(self, server: EmbeddedServer, host: str, port: int) -> None:
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=0.1)
@@ -119,7 +173,7 @@ class _Running:
             raise
 
     def stop(self) -> None:
-        """Cuts all connections and ends the thread."""
+        """Close all connections and stop the thread."""
         self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -132,7 +186,7 @@ class _Running:
 
     async def _end(self) -> None:
         await self._runner.cleanup()
-        # Handlers that a fault has put to sleep are still there.
+        # Handlers that are sleeping because of a fault are still running.
         asleep = asyncio.all_tasks() - {asyncio.current_task()}
         for task in asleep:
             task.cancel()

@@ -1,4 +1,4 @@
-"""The embedded archive as an HTTP server: routes, logins, the log of requests, compression, and faults."""
+"""The HTTP server of the embedded archive: routes, logins, request log, compression and faults."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import struct
 import time
 import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +19,20 @@ from aiohttp import web
 
 from nomad_dask.testing.answers import Answers
 from nomad_dask.testing.corpus import Corpus, Json
-from nomad_dask.testing.faults import Delay, FaultRequest, Faults, Garble, Reset, Stall, Status, Truncate
-from nomad_dask.testing.log import Log, Seen
+from nomad_dask.testing.faults import (
+    Change,
+    Delay,
+    FaultRequest,
+    Faults,
+    Garble,
+    Reset,
+    Rewrite,
+    Say,
+    Stall,
+    Status,
+    Truncate,
+)
+from nomad_dask.testing.log import Log, LoggedRequest
 from nomad_dask.testing.refused import Refused, invalid, unexpected
 from nomad_dask.testing.users import Users
 
@@ -28,7 +40,7 @@ PREFIX = "/api/v1/"
 SCHEMA = "schemas/nomad.datamodel.datamodel.EntryArchive"
 MAX_BODY = 64 * 1024 * 1024
 _ONE = re.compile(r"entries/(?P<entry>[^/]+)/archive|uploads/(?P<upload>[^/]+)/archive/(?P<of_upload>[^/]+)")
-"""The whole archive of one entry."""
+"""The paths of the whole archive of one entry."""
 
 
 @dataclass(slots=True)
@@ -41,8 +53,11 @@ class _Reply:
     retry_after: float | None = None
 
 
-class Server:
-    """One embedded archive. `app()` is the aiohttp application; `log`, `faults`, `users` go with it."""
+class EmbeddedServer:
+    """An embedded archive, with its request log, fault script and users.
+
+    `app()` is the aiohttp application.
+    """
 
     def __init__(
         self,
@@ -61,14 +76,14 @@ class Server:
         self._corpus = corpus
         self._answers = Answers(corpus, version=version)
         self._old = version.startswith("1.")
-        self._info = _info(corpus.info, version)
+        self._version = version
         self._gzip = gzip
         self._clock = clock
         self._n = 0
         self._slots: dict[int, asyncio.Semaphore] = {}
 
     def app(self) -> web.Application:
-        """The application, for a loop of its own or of the caller."""
+        """Return the aiohttp application."""
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_route("*", "/{path:.*}", self._handle)
         return app
@@ -77,8 +92,7 @@ class Server:
         self._n += 1
         n, faults = self._n, self.faults
         path = request.path.removeprefix(PREFIX)
-        # Not faults.plan before the body has come: a fault may look at it.
-        data = await request.read()
+        data = await request.read()  # before `faults.plan`, whose rules may match the body
         body = _as_json(data)
         action: Any = faults.plan(FaultRequest(n, path, body)) if faults else None
         if faults and faults.latency:
@@ -93,20 +107,39 @@ class Server:
             reply = _failed(action)
         elif isinstance(action, Reset):
             reply = _Reply(0, b"")
+        elif isinstance(action, Say):
+            reply = _Reply(action.status, action.body if isinstance(action.body, bytes) else b"")
         else:
             user, reply = self._answer(request, path, data, body, getattr(action, "edit", None))
             if isinstance(action, Garble):
                 hole = int(len(reply.body) * action.share)
                 reply.body = reply.body[:hole] + bytes(16) + reply.body[hole + 16 :]
+            elif isinstance(action, Change):
+                reply.body = _text(action.change(orjson.loads(reply.body)))
+            elif isinstance(action, Rewrite):
+                reply.body = action.change(reply.body)
         headers = await self._pack(request, reply)
+        if isinstance(action, Say):
+            headers = {"Content-Type": reply.content_type, **action.headers}
         sent = _share(reply.body, action)
-        # Noted before it is sent: whoever has the answer finds it in the log, and a stall is there at once.
-        asked = (n, request.method, path, _shown(path, data, body), user)
-        self.log.add(Seen(*asked, reply.status, sent, action, "Authorization" in request.headers))
+        # Logged before it is sent, so that a client that has the answer finds it in the log.
+        self.log.add(
+            LoggedRequest(
+                n,
+                request.method,
+                path,
+                _logged_body(path, data, body),
+                user,
+                reply.status,
+                sent,
+                action,
+                "Authorization" in request.headers,
+            )
+        )
         return await self._send(request, reply, headers, sent, action)
 
     def _slot(self, slots: int | None) -> AbstractAsyncContextManager[Any]:
-        """One of the server's slots, as soon as one is free."""
+        """Return a context manager that waits for one of the server's slots."""
         if slots is None:
             return nullcontext()
         return self._slots.setdefault(slots, asyncio.Semaphore(slots))
@@ -153,7 +186,7 @@ class Server:
             return self._token(request, data, body)
         if path == "info":
             _only(method, "GET")
-            return self._info
+            return _info(self._corpus.info, self._version)
         if path == SCHEMA and not self._old and self._corpus.schema_json is not None:
             _only(method, "GET")
             return self._corpus.schema_json
@@ -180,12 +213,12 @@ class Server:
         return self.users.login(given["username"], given["password"])
 
     async def _pack(self, request: web.Request, reply: _Reply) -> dict[str, str]:
-        """The headers of the reply, whose body is compressed if the client takes that."""
+        """Return the headers of the reply, and compress its body if the client accepts it."""
         headers = {"Content-Type": reply.content_type}
         if reply.retry_after is not None:
             headers["Retry-After"] = f"{reply.retry_after:g}"
         if self._gzip and "gzip" in request.headers.get("Accept-Encoding", "") and len(reply.body) > 20:
-            # zlib lets other threads run, so the loop goes on meanwhile.
+            # zlib releases the GIL, so the event loop is not blocked
             reply.body = await asyncio.get_running_loop().run_in_executor(None, _gzip, reply.body)
             headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         return headers
@@ -193,10 +226,12 @@ class Server:
     async def _send(
         self, request: web.Request, reply: _Reply, headers: dict[str, str], sent: int, action: Any
     ) -> web.StreamResponse:
-        """Sends the reply as the fault says."""
+        """Send the reply, disturbed by the fault if there is one."""
         if isinstance(action, Reset):
             _abort(request)
             return web.Response()
+        if isinstance(action, Say) and not isinstance(action.body, bytes):
+            return await _send_pieces(request, reply, headers, action.body())
         if not isinstance(action, (Truncate, Stall)):
             return web.Response(status=reply.status, body=reply.body, headers=headers)
         length = {"Content-Length": str(len(reply.body))}
@@ -214,23 +249,42 @@ class Server:
         return response
 
 
+async def _send_pieces(
+    request: web.Request, reply: _Reply, headers: dict[str, str], pieces: Iterable[bytes]
+) -> web.StreamResponse:
+    """Send pieces until there are no more or the client closes the connection."""
+    response = web.StreamResponse(status=reply.status, headers=headers)
+    await response.prepare(request)
+    for piece in pieces:
+        await response.write(piece)
+    return response
+
+
 _NO_FAULTS = Faults()
 
 
-def _shown(path: str, data: bytes, body: Any) -> Any:
-    """What the log holds of a body: nothing of a login."""
+def _logged_body(path: str, data: bytes, body: Any) -> Any:
+    """Return the body for the log; None for a login."""
     if path.startswith("auth/"):
         return None
     return data.decode("utf-8", "replace") if body is None and data else body
 
 
 def _share(body: bytes, action: Any) -> int:
-    """How many bytes of a body are sent."""
+    """Return the number of bytes of a body to send."""
     return int(len(body) * action.share) if isinstance(action, Truncate) else len(body)
 
 
+def _text(answer: Any) -> bytes:
+    """Return any value as JSON, including integers beyond 64 bits."""
+    try:
+        return orjson.dumps(answer)
+    except orjson.JSONEncodeError:
+        return json.dumps(answer, ensure_ascii=False).encode()
+
+
 def _plain(answer: Json) -> Json:
-    """The answer with rows that can be edited."""
+    """Return the answer with rows that can be edited."""
     rows = [
         orjson.loads(orjson.dumps(row)) if isinstance(row, orjson.Fragment) else row for row in answer["data"]
     ]
@@ -238,7 +292,7 @@ def _plain(answer: Json) -> Json:
 
 
 def _abort(request: web.Request) -> None:
-    """Closes without lingering, so that the client gets a reset, not an end."""
+    """Close the connection with a reset."""
     if request.transport is not None:
         now = struct.pack("ii", 1, 0)
         request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
@@ -258,7 +312,7 @@ def _as_json(data: bytes) -> Any:
 
 
 def _explain(data: bytes) -> None:
-    """Raises the 422 of a body that orjson does not read, with the words of Python's own reader."""
+    """Raise the 422 for a body that is not JSON, with the message of Python's `json`."""
     if not data:
         raise invalid("missing", ["body"], "Field required", None)
     try:
@@ -280,7 +334,7 @@ def _gzip(body: bytes) -> bytes:
 
 
 def _info(info: Json, version: str) -> Json:
-    """The corpus's own `info`; where that is of another line of versions, of the first of this line."""
+    """Return the `info` of the corpus, with another version if it does not match `version`."""
     of_line = str(info.get("version", "")).startswith(f"{version}.")
     return info if of_line else {**info, "version": version if version.count(".") > 1 else f"{version}.0"}
 
@@ -300,7 +354,7 @@ _REASONS |= {429: "Too Many Requests", 504: "Gateway Time-out"}
 
 
 def _html(code: int) -> _Reply:
-    """What nginx answers in the place of the application."""
+    """Return an error page of nginx."""
     title = f"{code} {_REASONS.get(code, 'Error')}"
     body = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
     return _Reply(code, f"{body}<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n".encode(), "text/html")

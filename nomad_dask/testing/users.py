@@ -1,4 +1,4 @@
-"""Logins of the embedded archive: passwords in, signed tokens out, and who a token stands for."""
+"""Logins of the embedded archive: passwords and signed access tokens."""
 
 import hmac
 import secrets
@@ -14,7 +14,7 @@ BAD_TOKEN = "Could not validate credentials. The given token is invalid."
 
 
 class Users:
-    """Gives and checks tokens: signed with a secret of this object, so nothing is stored per token."""
+    """Issues and checks access tokens, which are signed and not stored."""
 
     def __init__(
         self,
@@ -27,10 +27,10 @@ class Users:
         self._clock = clock
         self._secret = secrets.token_bytes(32)
         self.token_seconds = token_seconds
-        """How long a token holds from when it is given; may be set at any time."""
+        """Lifetime of new tokens. Can be set at any time."""
 
     def login(self, username: Any, password: Any) -> dict[str, Any]:
-        """The answer to a right password. Raises `Refused` 401 for a wrong one."""
+        """Return the answer to a login. Raises `Refused` 401 for a wrong password."""
         known = self._passwords.get(username) if isinstance(username, str) else None
         given = str(password).encode()
         if known is None or not hmac.compare_digest(known.encode(), given):
@@ -46,25 +46,28 @@ class Users:
         }
 
     def token(self, username: str) -> str:
-        """A token of a user, without a password."""
-        said = f"{username}\n{self._clock() + self.token_seconds}\n{secrets.token_hex(4)}".encode()
-        return f"{urlsafe_b64encode(said).decode()}.{self._sign(said)}"
+        """Return an access token of a user."""
+        payload = f"{username}\n{self._clock() + self.token_seconds}\n{secrets.token_hex(4)}".encode()
+        return f"{urlsafe_b64encode(payload).decode()}.{self._sign(payload)}"
 
     def who(self, authorization: str | None) -> str | None:
-        """The user of an Authorization header; None without one. Raises `Refused` 401 if it is not valid."""
+        """Return the user of an Authorization header; None without one.
+
+        Raises `Refused` 401 if it is invalid.
+        """
         if authorization is None:
             return None
         scheme, _, token = authorization.partition(" ")
         body, _, signature = token.strip().partition(".")
         try:
-            said = urlsafe_b64decode(body)
-            user, until, _ = said.decode().split("\n")
+            payload = urlsafe_b64decode(body)
+            user, until, _ = payload.decode().split("\n")
         except ValueError:
             raise Refused(401, BAD_TOKEN) from None
-        right = hmac.compare_digest(signature.encode(), self._sign(said).encode())
-        if scheme.lower() != "bearer" or not right or self._clock() >= float(until):
+        is_signed = hmac.compare_digest(signature.encode(), self._sign(payload).encode())
+        if scheme.lower() != "bearer" or not is_signed or self._clock() >= float(until):
             raise Refused(401, BAD_TOKEN)
         return user
 
-    def _sign(self, said: bytes) -> str:
-        return hmac.new(self._secret, said, sha256).hexdigest()
+    def _sign(self, payload: bytes) -> str:
+        return hmac.new(self._secret, payload, sha256).hexdigest()

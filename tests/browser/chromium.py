@@ -1,4 +1,6 @@
-"""A headless Chromium, driven through its DevTools protocol over two pipes: no port, no driver, no other package."""
+"""A headless Chromium, driven through its DevTools protocol over two pipes: no port, no driver, no other
+package.
+"""
 
 import base64
 import fcntl

@@ -1,4 +1,6 @@
-"""A JupyterLab on loopback with nothing of the user's settings, whose kernel is this Python; and its page, driven."""
+"""A JupyterLab on loopback with nothing of the user's settings, whose kernel is this Python; and its page,
+driven.
+"""
 
 import json
 import os
@@ -81,7 +83,9 @@ class Lab:
 
 
 def until(browser, condition, *, seconds=120):
-    """Wait, in the page, for a JavaScript expression to be true; its value. TimeoutError with what the page shows."""
+    """Wait, in the page, for a JavaScript expression to be true; its value. TimeoutError with what the page
+    shows.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = browser.ask(

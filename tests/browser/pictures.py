@@ -1,8 +1,10 @@
-"""The pictures of the README: a harvest of the embedded archive as its page and the terminal show it (`make pictures`).
+"""The pictures of the README: a harvest of the embedded archive as its page and the terminal show it (`make
+pictures`).
 
     python tests/browser/pictures.py [FOLDER]
 
-Writes WebP files below 150 kB to `examples/pictures`; of the notebook from the screenshots that test_quickstart.py left
+Writes WebP files below 150 kB to `examples/pictures`; of the notebook from the screenshots that
+test_quickstart.py left
 in the folder, where one is named. Needs Chromium.
 """
 
@@ -27,17 +29,19 @@ PICTURES = Path(__file__).parents[2] / "examples" / "pictures"
 LARGEST = 150_000
 COLUMNS = 100
 QUERY = "{}"
-MATERIAL = '{"chemical_formula_reduced": "*", "elements": "*", "n_elements": "*", "symmetry": "*"}'
+MATERIAL = (
+    '{"chemical_formula_reduced": "*", "chemical_formula_anonymous": "*", "elements": "*", "symmetry": "*"}'
+)
 ENERGY = '{"calculation[-1]": {"energy": {"total": {"value": "*"}}}}'
 REQUIRED = f'{{"results": {{"material": {MATERIAL}}}, "run[-1]": {ENERGY}}}'
 FAULTS = "status=503,html,rate=0.02; latency=0.05"
 SHOTS = {
-    "harvest-light": ({}, "body", "#asked"),
-    "harvest-dark": ({"dark": True}, "body", "#asked"),
+    "harvest-light": ({}, "body", "#query"),
+    "harvest-dark": ({"dark": True}, "body", "#query"),
     "course-light": ({}, "#time", "#failures"),
     "course-dark": ({"dark": True}, "#time", "#failures"),
     "columns": ({}, "#columns", "footer"),
-    "phone": ({"width": 390}, "body", "#asked"),
+    "phone": ({"width": 390}, "body", "#query"),
 }
 """Of the harvest page: how it is shown, with what the picture begins, and before what it ends."""
 MARGIN = 20

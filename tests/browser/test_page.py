@@ -1,6 +1,8 @@
-"""Issue 7: the harvest page in a real browser: axe finds nothing, nothing is loaded, nothing is wider than the screen.
+"""Issue 7: the harvest page in a real browser: axe finds nothing, nothing is loaded, nothing is wider than
+the screen.
 
-Needs Chromium and axe-core; `make test-browser` gets axe by npm, and demands both (NOMAD_DASK_BROWSER=1). Screenshots are
+Needs Chromium and axe-core; `make test-browser` gets axe by npm, and demands both (NOMAD_DASK_BROWSER=1).
+Screenshots are
 left in the folder NOMAD_DASK_SCREENSHOTS, where that is set.
 """
 
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 from datasets import EVIL, write
 
-from nomad_dask import harvest_page
+from nomad_dask.report_page import write as harvest_page
 
 sys.path.insert(0, str(Path(__file__).parent))
 from chromium import Chromium, installed
@@ -107,8 +109,8 @@ def test_the_search_box_finds_columns_by_path_type_and_unit(browser, pages):
 
     assert search("calculation.1499.energy") == (1, "1 column"), "also beyond those shown before"
     assert search("ELEMENTS list") == (1, "1 column")
-    assert search("double") == (300, "1500 columns, the first 300 are shown")
-    assert search("nothing like it") == (0, "no column has that")
+    assert search("double") == (300, "1500 columns, first 300 shown")
+    assert search("nothing like it") == (0, "no matching columns")
     browser.ask(f"{box}.value = ''; {box}.dispatchEvent(new Event('input'))")
     assert browser.ask(SHOWN) == 300
     browser.ask("document.getElementById('all').click()")

@@ -1,4 +1,5 @@
-"""Issue 7: the quickstart notebook, run in a JupyterLab in a real browser: progress moves, the frame is there, Tab helps.
+"""Issue 7: the quickstart notebook, run in a JupyterLab in a real browser: progress moves, the frame is
+there, Tab helps.
 
 Needs Chromium and JupyterLab in an environment of its own; `make test-browser` makes it, and demands both
 (NOMAD_DASK_BROWSER=1). Screenshots are left in the folder NOMAD_DASK_SCREENSHOTS, where that is set.
@@ -75,16 +76,16 @@ def test_the_quickstart_shows_progress_moving_and_the_frame(page, shots):
     until(page, f"{last} && {NOTEBOOK}.sessionContext.session.kernel.status === 'idle'")
     for look in ("Light", "Dark"):
         page.ask(
-            f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {look}'}}).then(() => 1)"
+            f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {look}'}}).then(() => 1)"  # noqa: E501
         )
         until(page, f"document.body.dataset.jpThemeName === 'JupyterLab {look}' && {UNVEILED}")
         page.screenshot(shots / f"quickstart-{look.lower()}.png")
     assert not page.ask(
-        f"{CODE}.flatMap((cell) => cell.model.outputs.toJSON()).filter((one) => one.output_type === 'error' || one.name === 'stderr')"
+        f"{CODE}.flatMap((cell) => cell.model.outputs.toJSON()).filter((one) => one.output_type === 'error' || one.name === 'stderr')"  # noqa: E501
     )
     assert (
         page.ask(
-            "[...document.querySelectorAll('.jp-OutputArea [role=progressbar]')].map((bar) => bar.ariaValueNow)"
+            "[...document.querySelectorAll('.jp-OutputArea [role=progressbar]')].map((bar) => bar.ariaValueNow)"  # noqa: E501
         )
         == ["100"] * 5
     )
@@ -107,7 +108,7 @@ def test_tab_offers_the_sections_of_an_archive(page, shots):
         ("archives[0]['res", "results"),
     ):
         page.ask(
-            f"{{{cell}.model.sharedModel.setSource(''); {NOTEBOOK}.content.mode = 'edit'; {cell}.editor.focus(); 1}}"
+            f"{{{cell}.model.sharedModel.setSource(''); {NOTEBOOK}.content.mode = 'edit'; {cell}.editor.focus(); 1}}"  # noqa: E501
         )
         page.type(text)
         page.press("Tab", 9)

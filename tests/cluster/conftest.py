@@ -1,4 +1,6 @@
-"""One cluster of two real worker processes for all cluster tests of a test process; and ways to run the command."""
+"""One cluster of two real worker processes for all cluster tests of a test process; and ways to run the
+command.
+"""
 
 import os
 import signal
@@ -14,7 +16,9 @@ from nomad_dask import cli
 
 @pytest.fixture(scope="session")
 def full():
-    """Whether the harvests through faults are as long as they can be (NOMAD_DASK_FULL=1), not as the gate has them."""
+    """Whether the harvests through faults are as long as they can be (NOMAD_DASK_FULL=1), not as the gate has
+    them.
+    """
     return "NOMAD_DASK_FULL" in os.environ
 
 
@@ -50,11 +54,13 @@ def command():
 
 @pytest.fixture
 def call(monkeypatch, capfd):
-    """`nomad-dask ...` in this process, for what needs no process of its own: a start costs a second or more."""
+    """`nomad-dask ...` in this process, for what needs no process of its own: a start costs a second or
+    more.
+    """
 
     def run(*arguments, check=None):
         capfd.readouterr()
-        code, terminate = 0, signal.getsignal(signal.SIGTERM)
+        code, handlers = 0, {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         with monkeypatch.context() as patched:
             patched.setattr(sys, "argv", ["nomad-dask", *map(str, arguments)])
             try:
@@ -62,7 +68,8 @@ def call(monkeypatch, capfd):
             except SystemExit as ended:
                 code = ended.code or 0
             finally:
-                signal.signal(signal.SIGTERM, terminate)
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
         said = capfd.readouterr()
         assert check is None or code == check, said.out + said.err
         return SimpleNamespace(returncode=code, stdout=said.out, stderr=said.err)
@@ -72,7 +79,7 @@ def call(monkeypatch, capfd):
 
 @pytest.fixture
 def on_cluster(cluster, call):
-    """`nomad-dask harvest | resume | update ...` in this process, its tasks on the cluster that runs already."""
+    """`nomad-dask harvest | resume | update ...` in this process, its tasks on the cluster that runs already."""  # noqa: E501
 
     def run(*arguments, check=None):
         return call(*arguments, "--scheduler", cluster.scheduler.address, check=check)
@@ -82,7 +89,9 @@ def on_cluster(cluster, call):
 
 @pytest.fixture
 def kill_after():
-    """Run a command and kill it (-9) at the moment when a server has seen `n` requests; False if it ended before."""
+    """Run a command and kill it (-9) at the moment when a server has seen `n` requests; False if it ended
+    before.
+    """
 
     def run(url, n, command_line):
         with at_request(url, n, lambda: client.send_signal(signal.SIGKILL)):

@@ -1,4 +1,4 @@
-"""Issue 5, SPEC 9: workers killed all the time and clients killed again and again end in what calm would have brought."""
+"""SPEC, "Harvests": a harvest whose workers and clients are killed repeatedly equals an undisturbed one."""
 
 import json
 import os
@@ -11,17 +11,22 @@ from dataclasses import dataclass
 
 import pandas as pd
 import psutil
-from processes import at_request
+from processes import at_request, local_workers
 
-from nomad_dask.edges.store import Store
+from nomad_dask.dataset.store import Store
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
 
-REQUIRED = {"results": {"material": {"elements": "*", "n_elements": "*"}}, "run": {"program": "*"}}
+REQUIRED = {
+    "results": {"material": {"elements": "*"}, "properties": {"n_calculations": "*"}},
+    "run": {"program": "*"},
+}
 EVERY = 2.0
 """Seconds from one worker's death to the next."""
 WORK = 60
-"""Requests at least between the two: a machine that is busy otherwise would lose workers faster than they work."""
+"""Requests at least between the two: a machine that is busy otherwise would lose workers faster than they
+work.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Size:
 
 
 FULL = Size(20_000, 80, 4, 25, 5, (100, 200))
-GATE = Size(4_000, 40, 3, 10, 3, (70, 140))
+GATE = Size(2_000, 30, 2, 10, 2, (60, 120))
 
 
 def options(url, out, size):
@@ -55,7 +60,9 @@ def options(url, out, size):
 
 
 class Reaper(threading.Thread):
-    """Kills (-9) one worker process of the client at random, every two seconds of work, until it is told to stop."""
+    """Kills (-9) one worker process of the client at random, every two seconds of work, until it is told to
+    stop.
+    """
 
     def __init__(self, seed, log):
         super().__init__(daemon=True)
@@ -68,8 +75,7 @@ class Reaper(threading.Thread):
             if self._log.count() - self.before < WORK:
                 continue
             try:
-                workers = [p.pid for p in psutil.Process(self.client).children() if _is_worker(p)]
-                if workers:
+                if workers := local_workers(self.client):
                     os.kill(self._dice.choice(workers), signal.SIGKILL)
                     self.deaths, self.before = self.deaths + 1, self._log.count()
             except (psutil.Error, ProcessLookupError):
@@ -80,13 +86,10 @@ class Reaper(threading.Thread):
         self.join()
 
 
-def _is_worker(process):
-    """Whether it is a Dask worker that has been up for a while; the client starts other processes as well."""
-    return any("spawn_main" in word for word in process.cmdline()) and process.num_threads() > 5
-
-
 def run_until(url, n, line, reaper):
-    """Run the command and kill it when the server has seen `n` requests (None: never). Its exit code and words."""
+    """Run the command and kill it when the server has seen `n` requests (None: never). Its exit code and
+    words.
+    """
     with at_request(url, n, lambda: client.send_signal(signal.SIGKILL)):
         client = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         reaper.client = client.pid
@@ -96,7 +99,7 @@ def run_until(url, n, line, reaper):
 
 
 def test_workers_and_clients_that_die_leave_what_calm_leaves(full, tmp_path, on_cluster):
-    """4,000 entries and 3 kills of the client; 20,000 and 5 where NOMAD_DASK_FULL is set."""
+    """2,000 entries and 2 kills of the client; 20,000 and 5 where NOMAD_DASK_FULL is set."""
     dice, size = random.Random(13), FULL if full else GATE
     with serve(n_entries=size.entries, kind="small", seed=9) as url:
         on_cluster(*options(url, tmp_path / "calm", size), check=0)
@@ -118,7 +121,7 @@ def test_workers_and_clients_that_die_leave_what_calm_leaves(full, tmp_path, on_
         finally:
             reaper.stop()
         assert code == 0, words
-        assert reaper.deaths > size.kills
+        assert reaper.deaths >= size.kills
         frame = pd.read_parquet(tmp_path / "chaos" / "data", dtype_backend="pyarrow")
         assert len(frame) == size.entries and frame.index.is_unique
         pd.testing.assert_frame_equal(

@@ -1,4 +1,4 @@
-"""SPEC 13: the commands as a person runs them: what they print, their exit codes, and their messages."""
+"""SPEC, "Command line", "Exit codes": output, exit codes and messages of the commands."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from processes import at_request, scheduler, worker
 from terminals import terminal
 
-from nomad_dask.edges.store import Store
+from nomad_dask.dataset.store import Store
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
 
@@ -124,17 +124,23 @@ BAD = {
         ["--url", "http://127.0.0.1:9/api/v1"],
         "no NOMAD server answers at http://127.0.0.1:9/api/v1",
     ),
-    "no url": (["--url", "localhost"], "no url of a server: 'localhost'"),
+    "no url": (
+        ["--url", "localhost"],
+        "the url has no scheme: 'localhost'; use https://localhost or http://localhost",
+    ),
     "not the base url": (["--url", "{root}/api/v2"], "ending in /api/v1"),
-    "no scheduler": (["--scheduler", "tcp://127.0.0.1:9"], "no Dask scheduler answers at tcp://127.0.0.1:9"),
+    "no scheduler": (["--scheduler", "tcp://127.0.0.1:9"], "no Dask scheduler responds at tcp://127.0.0.1:9"),
     "a scheduler that is something else": (
         ["--scheduler", "tcp://{host}"],
-        "no Dask scheduler answers at tcp://",
+        "no Dask scheduler responds at tcp://",
     ),
-    "a place that nobody knows": (["--out", "foo://bar/x"], "no url that fsspec knows"),
+    "a place that nobody knows": (["--out", "foo://bar/x"], "neither a path nor a URL that fsspec knows"),
     "a place in memory": (["--out", "memory://x"], "memory"),
-    "a scheduler that is no address": (["--scheduler", "nope"], "no address of a scheduler: 'nope'"),
-    "negative results-max": (["--results-max", "-1"], "results_max must be a whole number from 0 up, not -1"),
+    "a scheduler that is no address": (
+        ["--scheduler", "nope"],
+        "scheduler must be an address such as tcp://host:8786 or tls://host:8786 (got 'nope')",
+    ),
+    "negative results-max": (["--results-max", "-1"], "results_max must be a non-negative integer (got -1)"),
     "both sizes": (
         ["--partition-size", "5", "--npartitions", "2"],
         "partition_size or npartitions, not both",
@@ -142,14 +148,16 @@ BAD = {
     "both clusters": (["--workers", "2", "--scheduler", "tcp://127.0.0.1:9"], "workers"),
     "no file": (["--query", "@nowhere.json"], "cannot read nowhere.json"),
     "no job file": (["nowhere.toml"], "cannot read nowhere.toml"),
-    "an unknown option": (["--qeury", "{}"], "No such option: --qeury"),
+    "an unknown option": (["--qeury", "{}"], "--qeury"),
     "a number that is none": (["--results-max", "ten"], "--results-max"),
     "login needed": (["--owner", "user"], "Authentication required"),
 }
 
 
 WITH_ITS_END = ("unknown directive", "no server", "no scheduler", "both clusters", "login needed")
-"""Tried in a process of its own, whose end must be quiet too; one from each stage of a harvest's beginning."""
+"""Tried in a process of its own, whose end must be quiet too; one from each stage of a harvest's
+beginning.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +167,7 @@ def small():
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_exit_code_2_and_one_message_before_any_data(
+def test_bad_input_is_exit_code_2_or_4_and_one_message_before_any_data(
     name, small, command, call, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
@@ -169,7 +177,8 @@ def test_bad_input_is_exit_code_2_and_one_message_before_any_data(
     root = url.removesuffix("/api/v1")
     given = [g.replace("{root}", root).replace("{host}", root.removeprefix("http://")) for g in given]
     base = ["--url", url] if "--url" not in given else []
-    done = run("harvest", *base, "--out", tmp_path / "h", *given, check=2)
+    unreachable = message.startswith(("no NOMAD server answers", "no Dask scheduler responds"))
+    done = run("harvest", *base, "--out", tmp_path / "h", *given, check=4 if unreachable else 2)
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert url.log.count("entries/archive/query") == 0
@@ -180,7 +189,7 @@ def test_a_folder_with_another_query_is_exit_code_2(url, on_cluster, tmp_path):
     line = ("harvest", "--url", url, "--required", REQUIRED, "--out", tmp_path / "h")
     on_cluster(*line, "--results-max", 5, check=0)
     done = on_cluster(*line, "--results-max", 6, check=2)
-    assert "holds another query: results_max is 5 there and 6 here" in done.stderr
+    assert "is the dataset of another query: results_max is 5 there and 6 here" in done.stderr
 
 
 def test_an_unknown_key_in_a_job_file_is_named_with_the_near_one(call, tmp_path):
@@ -194,9 +203,9 @@ def test_an_unknown_key_in_a_job_file_is_named_with_the_near_one(call, tmp_path)
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('workers = "1"', "workers must be a whole number, not '1'"),
+        ('workers = "1"', "workers must be an integer, not '1'"),
         ('max_requests_per_second = "x"', "max_requests_per_second must be a number"),
-        ("after = 5", "after must be a text, not 5"),
+        ("after = 5", "after must be a string, not 5"),
         ("retry_failures = 1", "retry_failures must be true or false"),
     ],
 )
@@ -236,7 +245,7 @@ def test_harvest_needs_a_place(url, call):
 
 @pytest.mark.parametrize("verb", ["status", "resume"])
 def test_no_dataset_there(call, tmp_path, verb):
-    assert "holds no dataset" in call(verb, tmp_path, check=2).stderr
+    assert "is not a dataset" in call(verb, tmp_path, check=2).stderr
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path):
@@ -287,7 +296,7 @@ def test_the_demonstration_leaves_a_dataset(command, call, tmp_path):
     out = tmp_path / "demo"
     for run in (command, call):
         done = run("demo", "--out", out, "--n-entries", 300, "--workers", 1, check=0)
-        assert f"the dataset lies in {out}/data" in done.stdout and "read_parquet" in done.stdout
+        assert f"the dataset is in {out}/data" in done.stdout and "read_parquet" in done.stdout
         frame = pd.read_parquet(out / "data", dtype_backend="pyarrow")
         assert len(frame) == 300 and frame.index.is_unique
         assert f"in a browser: {out}/report.html" in done.stdout and (out / "report.html").exists()
@@ -301,7 +310,10 @@ def test_a_scheduler_that_dies_is_one_message_and_no_loss(tmp_path, command):
         with worker(address, "--nthreads", 2), at_request(url, 40, running.popen.kill):
             done = command(*line, "--scheduler", address)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    assert "scheduler went away" in done.stderr and "run the same command again" in done.stderr
+    assert (
+        "connection to the Dask scheduler was lost" in done.stderr
+        and "run the same command again" in done.stderr
+    )
     assert Store.at(tmp_path / "h").receipts(Store.at(tmp_path / "h").manifest().id)
 
 
@@ -336,3 +348,14 @@ def test_a_plan_on_a_terminal_is_a_table(url, columns):
     with terminal([*COMMAND, "plan", "--url", url, "--npartitions", "50", "--all"]) as ours:
         whole, _ = ours.drawn()
     assert len(re.findall(r"^\s+\d+ ", whole, re.MULTILINE)) == 50
+
+
+def test_a_harvest_says_how_many_columns_it_has_no_room_for(url, tmp_path, call):
+    asked = ("--url", url, "--required", '{"results": "*"}', "--max-columns")
+    planned = call("plan", *asked, 5, check=0)
+    assert planned.stderr.count("the 5 filled most often are kept") == 1 and "# columns: " in planned.stdout
+    done = call("harvest", *asked, 6, "--out", tmp_path / "h", "--workers", 1, check=0)
+    assert done.stderr.count("the 6 filled most often are kept") == 1
+    told = r"values outside the schema: in the column _more; \d+ columns beyond max_columns"
+    assert re.search(told, done.stdout)
+    assert re.search(told, call("status", tmp_path / "h", check=0).stdout)

@@ -3,10 +3,11 @@
 import pytest
 from kernels import nothing_is_left
 
-from nomad_dask import ArchiveQuery, update, watching
+from nomad_dask import ArchiveQuery, update_dataset
+from nomad_dask.cluster import task_progress
 from nomad_dask.testing import serve
 
-MATERIAL = {"results": {"material": {"n_elements": "*", "elements": "*"}}}
+MATERIAL = {"results": {"material": {"elements": "*"}, "properties": {"n_calculations": "*"}}}
 N = 200
 
 
@@ -35,7 +36,7 @@ def test_the_scheduler_has_no_subscriber_when_it_is_over(kernel, cluster, query)
     kernel.end_cell()
 
     def subscribers(dask_scheduler):
-        return [*dask_scheduler._broker._topics[watching.TOPIC].subscribers]
+        return [*dask_scheduler._broker._topics[task_progress.TOPIC].subscribers]
 
     assert cluster.run_on_scheduler(subscribers) == []
 
@@ -56,7 +57,7 @@ def test_who_gives_a_function_of_their_own_is_shown_nothing(kernel, cluster, que
 
 def test_who_wants_no_progress_is_shown_none(kernel, cluster, query, tmp_path):
     query.to_parquet(tmp_path / "h", npartitions=2, client=cluster, progress=False)
-    update(tmp_path / "h", client=cluster, progress=False)
+    update_dataset(tmp_path / "h", client=cluster, progress=False)
     assert not kernel.shown
-    update(tmp_path / "h", client=cluster)
+    update_dataset(tmp_path / "h", client=cluster)
     assert kernel.shown

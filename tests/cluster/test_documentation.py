@@ -1,7 +1,9 @@
 """Issue 7: every block of code in the README, the guides, the examples and the docstrings does what it says.
 
-Blocks of one page run in order, in one folder and, where they are Python, in one namespace, as a reader would run them; the
-public server is an embedded archive for as long. In a console block each `$` line is a command, and what stands below it
+Blocks of one page run in order, in one folder and, where they are Python, in one namespace, as a reader would
+run them; the
+public server is an embedded archive for as long. In a console block each `$` line is a command, and what
+stands below it
 is what it prints: `...` stands for anything.
 """
 
@@ -21,10 +23,9 @@ import orjson
 import pytest
 
 import nomad_dask
-from nomad_dask.clusters import Cluster
+from nomad_dask.cluster.clusters import Cluster
 from nomad_dask.query import archive_query
-from nomad_dask.testing import command as serving
-from nomad_dask.testing import serve
+from nomad_dask.testing import command, serve
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", ".github/CONTRIBUTING.md", ".github/CHANGELOG.md", "examples/migration.md"]
@@ -67,7 +68,9 @@ def archive():
 
 @pytest.fixture
 def as_written(archive, cluster, tmp_path, monkeypatch):
-    """A reader's empty folder; the public server is the embedded archive, and worker processes are there already."""
+    """A reader's empty folder; the public server is the embedded archive, and worker processes are there
+    already.
+    """
 
     @contextmanager
     def running(self):
@@ -76,7 +79,7 @@ def as_written(archive, cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(archive_query, "PUBLIC", str(archive))
     monkeypatch.setattr(Cluster, "client", running)
-    monkeypatch.setattr(serving.time, "sleep", _interrupted)
+    monkeypatch.setattr(command.time, "sleep", _interrupted)
     (tmp_path / "my-archives").mkdir()
     entries = enumerate(archive.corpus.entries)
     number, entry = next((n, e) for n, e in entries if e.state == "public" and e.has_archive)

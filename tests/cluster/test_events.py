@@ -1,4 +1,6 @@
-"""`--json` of harvest, resume and update: events on stdout, one JSON object a line, and nothing else there."""
+"""`--json` of harvest, resume and update: events on stdout, one JSON object a line, and nothing else
+there.
+"""
 
 import orjson
 import pytest
@@ -65,19 +67,20 @@ def test_an_interruption_is_an_event(url, call, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "words"),
+    ("given", "code", "kind", "words"),
     [
-        (["--required", '{"run": {"program": "nope"}}'], "RequiredError", "unknown directive 'nope'"),
-        (["--results-max", "ten"], "UsageError", "--results-max"),
-        (["--layout", "wid"], "UsageError", "did you mean 'wide'?"),
-        (["--url", "http://127.0.0.1:9/api/v1"], "UnreachableError", "no NOMAD server answers"),
-        (["--owner", "user"], "RefusedError", "the server refused (401)"),
+        (["--required", '{"run": {"program": "nope"}}'], 2, "RequiredError", "unknown directive 'nope'"),
+        (["--results-max", "ten"], 2, "UsageError", "--results-max"),
+        (["--layout", "wid"], 2, "UsageError", "did you mean 'wide'?"),
+        (["--url", "http://127.0.0.1:9/api/v1"], 4, "UnreachableError", "no NOMAD server answers"),
+        (["--owner", "user"], 2, "RefusedError", "the server refused (401)"),
     ],
 )
-def test_an_error_is_an_event(url, call, tmp_path, monkeypatch, given, kind, words):
+def test_an_error_is_an_event(url, call, tmp_path, monkeypatch, given, code, kind, words):
     monkeypatch.setenv("NOMAD_CLIENT_ACCESS_TOKEN", "s3cret")
+    monkeypatch.setenv("NOMAD_CLIENT_URL", str(url))
     base = ["--url", url] if "--url" not in given else []
-    done = call("harvest", *base, "--out", tmp_path / "h", *given, "--json", check=2)
+    done = call("harvest", *base, "--out", tmp_path / "h", *given, "--json", check=code)
     (last,) = events(done)
     assert last["event"] == "error" and last["kind"] == kind and words in last["message"]
     assert "s3cret" not in done.stdout + done.stderr

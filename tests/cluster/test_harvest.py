@@ -1,4 +1,4 @@
-"""SPEC 9: the dataset on disk, whole, resumable, refused to another query; with real worker processes."""
+"""SPEC, "Datasets", "Harvests": complete, resumable, refused to another query; with worker processes."""
 
 import json
 import re
@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import KilledWorker
 
-from nomad_dask import ArchiveQuery, harvest, open_dataset, update
-from nomad_dask.edges.server import Server
-from nomad_dask.edges.store import Store
-from nomad_dask.pure.errors import (
+from nomad_dask import ArchiveQuery, open_dataset, update_dataset
+from nomad_dask.client.server import Server
+from nomad_dask.dataset.segment import Task
+from nomad_dask.dataset.store import Store
+from nomad_dask.errors import (
     DatasetError,
     RefusedError,
     ServerError,
@@ -20,12 +21,12 @@ from nomad_dask.pure.errors import (
     UnfinishedError,
     UserError,
 )
-from nomad_dask.sides.worker import Task
+from nomad_dask.harvest import run as harvest
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults, Rule, Status
 
 REQUIRED = {
-    "results": {"material": {"elements": "*", "n_elements": "*"}},
+    "results": {"material": {"elements": "*"}, "properties": {"n_calculations": "*"}},
     "workflow2": {"results": {"calculation_result_ref": {"energy": {"total": "*"}}}},
 }
 FAST = {"results_max": None, "max_requests_per_second": None, "sleep_time": 0.01, "progress": False}
@@ -79,11 +80,11 @@ def test_rows_hold_what_the_archives_hold(served, cluster, tmp_path):
     frame = frame_of(tmp_path / "h")
     for i, entry in enumerate(served.corpus.entries):
         if entry.state == "public" and entry.has_archive:
-            material = served.corpus.archive(i).get("results", {}).get("material", {})
+            properties = served.corpus.archive(i).get("results", {}).get("properties", {})
             row = frame.loc[entry.entry_id]
             assert row["upload_id"] == entry.upload_id
-            got = row["results.material.n_elements"]
-            assert (None if pd.isna(got) else got) == material.get("n_elements")
+            got = row["results.properties.n_calculations"]
+            assert (None if pd.isna(got) else got) == properties.get("n_calculations")
 
 
 def test_entries_without_archive_are_rows_of_nulls(served, cluster, tmp_path):
@@ -129,7 +130,7 @@ def test_a_retry_that_is_lost_between_its_part_and_its_receipt_is_done_again(
     manifest = store.manifest()
     task = Task(store, manifest.id, Server(str(served)), 0, retry_failures=True)
     with monkeypatch.context() as patched:
-        patched.setattr("nomad_dask.edges.store._receipt_name", lambda number: "nowhere/0.json")
+        patched.setattr("nomad_dask.dataset.store._receipt_name", lambda number: "nowhere/0.json")
         with pytest.raises(StorageError):
             task.write()
     assert not store.receipts(manifest.id), "the part is another than the receipt's"
@@ -231,7 +232,8 @@ def test_open_dataset_knows_its_divisions(served, cluster, tmp_path):
     for entry in lazy.divisions:
         assert len(lazy.loc[entry].compute(scheduler="sync")) == 1
     pd.testing.assert_series_equal(
-        lazy["results.material.n_elements"].compute(scheduler="sync"), whole["results.material.n_elements"]
+        lazy["results.properties.n_calculations"].compute(scheduler="sync"),
+        whole["results.properties.n_calculations"],
     )
     again = dd.read_parquet(f"{tmp_path}/h/data")
     assert again.index.name == "entry_id" and len(again) == 400
@@ -262,24 +264,26 @@ def test_any_fsspec_url_will_do(served, cluster):
     """`memory://` lives in one process: the store alone, with a worker's function run here."""
     from dataclasses import replace
 
-    from nomad_dask.edges.loop import run
-    from nomad_dask.edges.server import Server
-    from nomad_dask.edges.transport import Client
-    from nomad_dask.pure.limits import Limits
-    from nomad_dask.sides.planner import make_manifest
-    from nomad_dask.sides.worker import Task, write_segment
+    from nomad_dask.client.event_loop import run
+    from nomad_dask.client.server import Server
+    from nomad_dask.client.transport import Client
+    from nomad_dask.dataset.segment import Task
+    from nomad_dask.harvest.run import make_manifest
+    from nomad_dask.limits import Limits
 
     store, query = Store.at("memory://bucket/h"), query_of(served)
     cut = replace(query._cut, npartitions=3)
     manifest = run(make_manifest(Client(query._server), query._question(), cut))
     store.create(manifest)
     for number in range(3):
-        write_segment(Task(store, manifest.id, Server(str(served), Limits(None)), number))
+        Task(store, manifest.id, Server(str(served), Limits(None)), number).write()
     assert len(open_dataset("memory://bucket/h").compute(scheduler="sync")) == 400
 
 
 def test_workers_that_die_cost_more_patience_than_a_server_that_fails():
-    """A worker's death takes along all that it had: as many in a row as tasks under way are no reason to stop."""
+    """A worker's death takes along all that it had: as many in a row as tasks under way are no reason to
+    stop.
+    """
     patience = harvest._Patience(lambda: 8)
     killed, failed = KilledWorker("segment-00001", None, 3), ServerError("status 502", "http://h", attempts=5)
     for spent, lasts in (
@@ -296,7 +300,7 @@ def test_workers_that_die_cost_more_patience_than_a_server_that_fails():
 
 def test_worker_processes_are_refused_a_folder_that_lies_in_this_process(served):
     """By a harvest and by an update, before anything is asked; `client` may be a cluster of threads."""
-    for work in (query_of(served).to_parquet, update):
-        with pytest.raises(UserError, match="lies in this process's memory"):
+    for work in (query_of(served).to_parquet, update_dataset):
+        with pytest.raises(UserError, match="is in this process's memory"):
             work("memory://shared/h")
     assert served.log.count() == 0

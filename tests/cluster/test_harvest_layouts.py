@@ -1,4 +1,4 @@
-"""SPEC 6, 8, 9: datasets nested, in tables, and of search documents; with real worker processes and the command."""
+"""SPEC, "Layouts", "Search documents", "Datasets": each layout and source; with worker processes."""
 
 import json
 
@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 
 from nomad_dask import ArchiveQuery, open_dataset, units
-from nomad_dask.edges.store import Store
-from nomad_dask.pure.errors import DatasetError
+from nomad_dask.dataset.store import Store
+from nomad_dask.errors import DatasetError
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
 
 REQUIRED = {
-    "results": {"material": {"n_elements": "*"}},
+    "results": {"properties": {"n_calculations": "*"}},
     "run[-1]": {"calculation": {"energy": {"total": "*"}}},
 }
-ENERGY, ELEMENTS = "run[-1].calculation.energy.total", "results.material.n_elements"
+ENERGY, ELEMENTS = "run[-1].calculation.energy.total", "results.properties.n_calculations"
 FAST = {"results_max": None, "max_requests_per_second": None, "sleep_time": 0.01, "progress": False}
 
 
@@ -106,7 +106,9 @@ def test_documents_are_harvested_without_an_archive(served, cluster, tmp_path):
     corpus = served.corpus
     told = {e.entry_id: corpus.document(i) for i, e in enumerate(corpus.entries) if e.state == "public"}
     assert list(frame.index) == sorted(told)
-    assert list(frame[ELEMENTS]) == [told[i]["results"]["material"]["n_elements"] for i in frame.index]
+    assert list(frame["results.material.n_elements"]) == [
+        told[i]["results"]["material"]["n_elements"] for i in frame.index
+    ]
 
 
 def test_the_command_takes_layouts_and_sources(served, call, on_cluster, tmp_path):

@@ -1,12 +1,12 @@
-"""SPEC 9, 13: `nomad-dask report`, and the page that each harvest leaves, whatever became of it."""
+"""SPEC, "Harvest page": `nomad-dask report`, and the page that each harvest leaves, however it ends."""
 
 import os
 from contextlib import contextmanager
 
 import pytest
 
-from nomad_dask import harvest_page
-from nomad_dask.edges.store import Store
+from nomad_dask.dataset.store import Store
+from nomad_dask.report_page import write
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults, Rule, Status
 
@@ -33,11 +33,11 @@ def harvested(url, on_cluster, tmp_path):
 
 def test_a_harvest_leaves_its_page_beside_the_manifest(harvested):
     done, out = harvested()
-    assert f"how it went: {out}/report.html" in done.stdout
+    assert f"report: {out}/report.html" in done.stdout
     page = (out / "report.html").read_text()
     assert "Complete." in page and "6 of 6 segments done" in page
     assert 'href="failures.parquet"' in page
-    assert "results.material.n_elements" in page
+    assert "results.material.chemical_formula_reduced" in page
     assert sorted(path.name for path in out.iterdir()) == [
         *(".aside", "data", "failures.parquet", "manifest.json", "report.html", "segments"),
     ]
@@ -84,7 +84,8 @@ def test_failed_entries_are_grouped_by_reason(harvested):
         url.faults = Faults(poison=bad)
         _, out = harvested(url=url, check=3)
     page = (out / "report.html").read_text()
-    assert "3 entries failed: in failures.parquet" in page and "nomad-dask resume h --retry-failures" in page
+    assert "3 entries failed: not in the data, listed with reasons in failures.parquet" in page
+    assert "nomad-dask resume h --retry-failures" in page
     assert all(entry_id in page for entry_id in bad)
     assert page.count("<summary>entry ids</summary>") == 1, "they failed for one reason"
 
@@ -108,15 +109,15 @@ def test_columns_of_each_layout(harvested, given, required, row):
 
 
 def test_shares_and_examples_are_those_of_the_data(harvested):
-    """SPEC 7, 9: against the frame that pandas reads."""
+    """Against the dataframe that pandas reads."""
     import pandas as pd
 
     _, out = harvested()
     frame = pd.read_parquet(out / "data", dtype_backend="pyarrow").reset_index()
     store = Store.at(out)
     manifest = store.manifest()
-    found = harvest_page.glimpses(store, manifest, store.receipts(manifest.id))
-    seen = found.glimpses[""]
+    found = write.sample_columns(store, manifest, store.receipts(manifest.id))
+    seen = found.samples[""]
     assert seen.parts == 6 and seen.rows == len(frame)
     for place, leaf in enumerate(found.leaves[""]):
         if not leaf.listed:
@@ -140,14 +141,14 @@ def test_a_page_that_cannot_be_written_is_a_note_and_no_failure(harvested, call)
     _, out = harvested()
     (out / "report.html").unlink()
     with nothing_to_write(out):
-        assert harvest_page.leave_page(str(out)) is None
-        assert "cannot write" in call("report", out, check=1).stderr
+        assert write.leave_page(str(out)) is None
+        assert "is a file where a folder should be" in call("report", out, check=2).stderr
 
 
 def test_a_page_that_cannot_be_made_is_no_failure(harvested, monkeypatch):
-    monkeypatch.setattr(harvest_page, "glimpses", lambda *_: 1 / 0)
+    monkeypatch.setattr(write, "sample_columns", lambda *_: 1 / 0)
     done, out = harvested()
-    assert "note: no harvest page was written" in done.stderr and "how it went" not in done.stdout
+    assert "note: no harvest page was written" in done.stderr and "report: " not in done.stdout
     assert not (out / "report.html").exists()
 
 
@@ -159,7 +160,7 @@ def test_a_page_alone_does_not_keep_a_harvest_off(harvested):
 
 
 def test_no_dataset_has_no_page(call, tmp_path):
-    assert "holds no dataset" in call("report", tmp_path, check=2).stderr
+    assert "is not a dataset" in call("report", tmp_path, check=2).stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -182,7 +183,7 @@ def test_a_part_that_is_gone_is_passed_over(harvested, call):
     manifest = store.manifest()
     receipts = store.receipts(manifest.id)
     (out / "data" / "part-00002.parquet").write_bytes(b"PAR1")
-    assert harvest_page.glimpses(store, manifest, receipts).glimpses[""].parts == 5
+    assert write.sample_columns(store, manifest, receipts).samples[""].parts == 5
     call("report", out, check=0)
     assert "5 of 6 segments done" in (out / "report.html").read_text()
 
@@ -190,10 +191,10 @@ def test_a_part_that_is_gone_is_passed_over(harvested, call):
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("manifest.json", "called something.html"),
-        ("data/part-00000.parquet", "called something.html"),
-        ("data/mine.html", "inside of the dataset"),
-        ("segments/../data/mine.html", "inside of the dataset"),
+        ("manifest.json", "must be a .html file"),
+        ("data/part-00000.parquet", "must be a .html file"),
+        ("data/mine.html", "in a folder of the dataset"),
+        ("segments/../data/mine.html", "in a folder of the dataset"),
     ],
 )
 def test_a_page_never_takes_the_place_of_the_datasets_own_files(harvested, call, place, words):

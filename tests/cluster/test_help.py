@@ -1,6 +1,8 @@
 """What a person sees of the commands: their help, its examples, choices, and the completion in a shell."""
 
+import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -12,19 +14,19 @@ import pytest
 from terminals import terminal
 
 from nomad_dask.cli import app, options
-from nomad_dask.cli.examples import EXAMPLES
-from nomad_dask.pure.manifest import Source
+from nomad_dask.cli.help_examples import EXAMPLES
 from nomad_dask.query import archive_query
-from nomad_dask.query.bulk import LayoutName
+from nomad_dask.query.archive_query import LayoutName
+from nomad_dask.request import Source
 from nomad_dask.testing import serve
 from nomad_dask.testing.generated.profiles import Kind
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]
 
 
-def test_every_command_has_two_or_three_examples():
+def test_every_command_has_two_to_four_examples():
     assert sorted(EXAMPLES) == sorted(COMMANDS)
-    assert all(2 <= len(found) <= 3 for found in EXAMPLES.values())
+    assert all(2 <= len(found) <= 4 for found in EXAMPLES.values())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -32,7 +34,7 @@ def test_the_help_ends_with_its_examples_whole(command, call, monkeypatch):
     """A line is not broken where the terminal ends, so that it can be copied."""
     monkeypatch.setenv("COLUMNS", "60")
     told = call(command, "--help", check=0).stdout
-    assert "Usage: nomad-dask" in told
+    assert f"nomad-dask {command}" in told
     for words, line in EXAMPLES[command]:
         assert f"# {words}\n" in told and f"$ {line}\n" in told
     assert "\x1b" not in told, "no colour where the output is no terminal"
@@ -40,9 +42,10 @@ def test_the_help_ends_with_its_examples_whole(command, call, monkeypatch):
 
 def test_options_are_in_groups(call):
     told = call("harvest", "--help", check=0).stdout
-    for name in (options.ASKED, options.CUT, options.WHERE, options.LIMITS):
-        assert f"─ {name} ─" in told
-    assert "[archives|documents]" in told and "[wide|nested|tables]" in told
+    for name in (options.QUERY, options.PARTITIONS, options.WORKERS, options.LIMITS):
+        assert re.search(rf"^\W*{name}\W*$", told, re.MULTILINE), name
+    for choices in (options.SOURCES, options.LAYOUT_NAMES):
+        assert re.search(r"\W+".join(choices), told), choices
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +55,8 @@ def dataset_folder(tmp_path_factory):
     (folder / "required.json").write_text('{"results": {"material": {"elements": "*"}}}')
     job = 'out = "job"\nresults_max = 20\nsource = "documents"\nrequired = ["entry_name"]\n'
     (folder / "job.toml").write_text(job)
+    body = {"query": {"results.material.n_elements": 1}, "pagination": {"page_size": 20}}
+    (folder / "body.json").write_text(json.dumps(body | {"required": {"include": ["entry_name"]}}))
     return folder
 
 
@@ -93,7 +98,7 @@ def test_the_examples_of_serve_run(line):
 
 def test_the_values_of_choices_are_those_that_there_are():
     assert get_args(Source) == options.SOURCES
-    assert get_args(LayoutName) == options.LAYOUTS
+    assert get_args(LayoutName) == options.LAYOUT_NAMES
     assert get_args(Kind) == options.KINDS
 
 
@@ -101,11 +106,14 @@ def test_the_values_of_choices_are_those_that_there_are():
     ("arguments", "words"),
     [
         (["plan", "--owner", "pubic"], "did you mean 'public'?"),
-        (["harvest", "--layout", "nestd"], "'nestd' is none of wide, nested, tables; did you mean 'nested'?"),
+        (
+            ["harvest", "--layout", "nestd"],
+            "'nestd' is not one of wide, nested, tables; did you mean 'nested'?",
+        ),
         (["harvest", "--source", "documnts"], "did you mean 'documents'?"),
-        (["serve", "--kind", "x"], "'x' is none of mixed, small, large, results\n"),
+        (["serve", "--kind", "x"], "'x' is not one of mixed, small, large, results\n"),
         (["count", "--ulr", "x"], "--url"),
-        (["counts"], "No such command 'counts'"),
+        (["counts"], "'counts'"),
     ],
 )
 def test_a_wrong_value_is_told_the_near_ones(call, arguments, words):
@@ -132,7 +140,9 @@ def shell(tmp_path, monkeypatch):
 
 
 def test_completion_in_a_real_bash(shell, tmp_path):
-    """Commands, options and values are completed by TAB, once `--install-completion` was run; elsewhere files are."""
+    """Commands, options and values are completed by TAB, once `--install-completion` was run; elsewhere files
+    are.
+    """
     subprocess.run([shell, "-c", "nomad-dask --install-completion; true"], check=True, capture_output=True)
     (tmp_path / "titania").mkdir()
     typed = [

@@ -1,4 +1,4 @@
-"""SPEC 9: a harvest whose client is killed at any moment, again and again, ends as one that was left alone."""
+"""SPEC, "Harvests": a harvest whose client is killed at any moment, repeatedly, equals an undisturbed one."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import sys
 
 import pandas as pd
 
-from nomad_dask.edges.store import Store
+from nomad_dask.dataset.store import Store
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
 

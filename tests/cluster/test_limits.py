@@ -1,4 +1,4 @@
-"""SPEC 10: limits hold for the whole job, over all of its worker processes, and are used."""
+"""SPEC, "Shared limits": limits hold for the whole job, over all of its worker processes, and are used."""
 
 import os
 import signal
@@ -7,11 +7,11 @@ import time
 import pytest
 
 from nomad_dask import ArchiveQuery
-from nomad_dask.clusters import Cluster
+from nomad_dask.cluster.clusters import Cluster
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
 
-REQUIRED = {"results": {"material": {"n_elements": "*"}}}
+REQUIRED = {"results": {"properties": {"n_calculations": "*"}}}
 
 
 class Watch:
@@ -43,7 +43,9 @@ class Watch:
 
 
 def harvest(url, client, folder, at=None, **options):
-    """A harvest of one request an entry, and what the server saw of its download. `at`: do something at the nth."""
+    """A harvest of one request an entry, and what the server saw of its download. `at`: do something at the
+    nth.
+    """
     watch = Watch(url, at)
     query = ArchiveQuery(
         required=REQUIRED, url=str(url), results_max=None, batch_size=1, progress=False, **options
@@ -66,7 +68,9 @@ def four():
     ("rate", "used", "refused"), [(20.0, 0.6, 0.01), (None, 0.3, 0.1)], ids=["known", "found out"]
 )
 def test_a_servers_limit_is_used_and_kept_to(four, tmp_path, rate, used, refused):
-    """A server of 20 requests a second; known (our default) or not: a refusal to one worker slows all of them down."""
+    """A server of 20 requests a second; known (our default) or not: a refusal to one worker slows all of them
+    down.
+    """
     with serve(n_entries=250, seed=5, kind="small", private_share=0) as url:
         url.faults = Faults(requests_per_second=20)
         seen = harvest(url, four, tmp_path / "h", max_requests_per_second=rate).answered

@@ -1,4 +1,4 @@
-"""SPEC 3: in one kernel of a notebook, sync and async calls work alike, and their errors are raised."""
+"""SPEC, "ArchiveQuery": sync and async calls work alike in a kernel of a notebook, and raise their errors."""
 
 import nbclient
 import nbformat
@@ -8,7 +8,7 @@ from nomad_dask.testing import serve
 
 CELLS = """
 from nomad_dask import ArchiveQuery
-query = ArchiveQuery(url=URL, required={"results": {"material": {"n_elements": "*"}}}, page_size=10, results_max=40)
+query = ArchiveQuery(url=URL, required={"results": {"properties": {"n_calculations": "*"}}}, page_size=10, results_max=40)
 print(query.fetch(10))
 ---
 print(len(query.download(5)))
@@ -31,7 +31,7 @@ except Exception as error:
 ---
 frame = query.entries_to_dataframe(query_selection="all")
 print(len(frame), list(frame.columns))
-"""
+"""  # noqa: E501
 
 
 @pytest.mark.timeout(120)
@@ -53,5 +53,5 @@ def test_sync_and_async_calls_in_one_kernel():
         "10 []",
         "RefusedError",
         "RefusedError",
-        "20 ['results.material.n_elements']",
+        "20 ['results.properties.n_calculations']",
     ]

@@ -1,4 +1,4 @@
-"""SPEC 9, 11: datasets at fsspec urls: an S3 server over HTTP with workers as other processes, memory, and file://.
+"""SPEC, "Datasets": fsspec urls: an S3 server over HTTP with workers as other processes, memory, file://.
 
 The endpoint and the credentials reach every process through its environment, as they do for a user.
 """
@@ -19,11 +19,11 @@ import pandas as pd
 import pytest
 from processes import scheduler, worker
 
-from nomad_dask import ArchiveQuery, open_dataset, units, update
-from nomad_dask.edges.files import Files
-from nomad_dask.edges.store import Store
-from nomad_dask.harvest_page import write_page
-from nomad_dask.pure.errors import DatasetError, StorageError, UserError
+from nomad_dask import ArchiveQuery, open_dataset, units, update_dataset
+from nomad_dask.dataset.files import files_at
+from nomad_dask.dataset.store import Store
+from nomad_dask.errors import DatasetError, StorageError, UserError
+from nomad_dask.report_page.write import write_page
 from nomad_dask.testing import Changing, serve
 from nomad_dask.testing.faults import Faults
 from nomad_dask.testing.generate import generate
@@ -33,7 +33,7 @@ pytest.importorskip("s3fs")
 moto_server = pytest.importorskip("moto.server")
 
 REQUIRED = {
-    "results": {"material": {"n_elements": "*"}},
+    "results": {"properties": {"n_calculations": "*"}},
     "run[-1]": {"calculation": {"energy": {"total": "*"}}},
 }
 FAST = {"results_max": None, "max_requests_per_second": None, "sleep_time": 0.01, "progress": False}
@@ -142,7 +142,7 @@ def test_a_harvest_into_a_bucket_is_the_same_dataset(s3, served, workers, place,
     assert lazy.npartitions == 3 and lazy.known_divisions
     entry = ids_at(served)[100]
     assert list(lazy.loc[entry].compute(scheduler="sync").index) == [entry]
-    column = "results.material.n_elements"
+    column = "results.properties.n_calculations"
     assert lazy[[column]].compute(scheduler="sync").columns.tolist() == [column]
 
 
@@ -192,6 +192,25 @@ def test_failed_entries_are_retried_into_their_part(served, workers, place):
     )
 
 
+def test_names_are_names_in_a_bucket_too(s3, served, workers, place):
+    """Brackets, stars, `::`, percent signs: fsspec would take some for patterns, or for a chain of file
+    systems.
+    """
+    beside = f"{place}/run1"
+    query_of(served, results_max=3).to_parquet(beside, client=workers)
+    for name in ("run[1]", "a*b?c#d", "x::y % 41 +ä", "~"):
+        odd = f"{place}/{name}"
+        query = query_of(served, results_max=20)
+        assert query.to_parquet(odd, client=workers, npartitions=2).complete
+        s3.rm_file(f"{odd.removeprefix('s3://')}/segments/00001.json")
+        assert query.to_parquet(odd, client=workers).complete and len(frame_of(odd)) == 20
+        assert units(odd) == units(beside)
+        assert write_page(odd) == f"{odd}/report.html"
+    assert len(frame_of(beside)) == 3
+    with pytest.raises(UserError, match="names one version of an object"):
+        open_dataset(f"{beside}?versionId=3")
+
+
 def test_another_query_is_refused(served, workers, place):
     query_of(served).to_parquet(place, client=workers)
     served.log.clear()
@@ -223,7 +242,7 @@ def test_tables_have_a_place_each(s3, served, workers, place):
     report = query_of(served).to_parquet(place, client=workers, npartitions=2, layout="tables")
     assert report.complete
     for path, folder in {
-        "results.material.n_elements": "results.material.n_elements",
+        "results.properties.n_calculations": "results.properties.n_calculations",
         "run[-1].calculation.energy.total": "run%5B-1%5D.calculation.energy.total",
     }.items():
         assert s3.exists(f"{place.removeprefix('s3://')}/data/{folder}/part-00001.parquet")
@@ -263,7 +282,9 @@ def test_killed_and_resumed_by_the_command(s3, served, place, command, call):
 
 
 def test_two_runs_at_once_do_no_harm(served, workers, place, tmp_path):
-    """Both begin, with other plans; one manifest stands, both follow it, and the dataset is whole and single."""
+    """Both begin, with other plans; one manifest stands, both follow it, and the dataset is whole and
+    single.
+    """
     query_of(served).to_parquet(tmp_path / "h", npartitions=2, client=workers)
     runs = [
         subprocess.Popen(
@@ -282,24 +303,26 @@ def test_two_runs_at_once_do_no_harm(served, workers, place, tmp_path):
 
 @pytest.mark.parametrize("base", ["s3", "memory", "file"])
 def test_of_many_that_begin_at_once_one_wins(s3, base, tmp_path):
-    """A conditional put, or a link, where the store has one; in memory the first under the interpreter's lock."""
+    """A conditional put, or a link, where the store has one; in memory the first under the interpreter's
+    lock.
+    """
     url = {"s3": f"s3://{BUCKET}/race", "memory": "memory://race", "file": f"file://{tmp_path}"}[base]
-    files = Files(url if base != "file" else str(tmp_path))
+    files = files_at(url if base != "file" else str(tmp_path))
     files.make([])
     with ThreadPoolExecutor(8 if base != "memory" else 1) as pool:
-        list(pool.map(lambda k: files.begin("manifest.json", b"%d" % k), range(8)))
+        list(pool.map(lambda k: files.create("manifest.json", b"%d" % k), range(8)))
     first = files.read("manifest.json")
-    files.begin("manifest.json", b"late")
+    files.create("manifest.json", b"late")
     assert first in {b"%d" % k for k in range(8)} and files.read("manifest.json") == first
 
 
 def test_a_put_on_condition_is_what_decides(s3, monkeypatch):
     """Even where a look at the store said that there is nothing yet."""
-    files = Files(f"s3://{BUCKET}/condition")
-    files.begin("manifest.json", b"first")
+    files = files_at(f"s3://{BUCKET}/condition")
+    files.create("manifest.json", b"first")
     fs = fsspec.filesystem("s3")
     monkeypatch.setattr(type(fs), "exists", lambda self, path, **kwargs: False)
-    files.begin("manifest.json", b"second")
+    files.create("manifest.json", b"second")
     monkeypatch.undo()
     assert files.read("manifest.json") == b"first"
 
@@ -318,7 +341,7 @@ def test_no_credentials(served, command, s3, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     served.log.clear()
     done = command("harvest", "--url", served, "--out", f"s3://{BUCKET}/none/h", "--workers", 1, check=2)
-    assert f"cannot read s3://{BUCKET}/none/h: Unable to locate credentials; see that" in done.stderr
+    assert f"cannot read s3://{BUCKET}/none/h: Unable to locate credentials; check that" in done.stderr
     assert done.stderr.count("\n") == 1 and served.log.count() == 0, done.stderr
 
 
@@ -415,7 +438,9 @@ def test_memory_is_this_process(served):
 
 
 def test_a_folder_that_may_not_be_written_is_told_before_anything_is_asked(served, tmp_path, monkeypatch):
-    """As root, who may write anywhere, the tests cannot take the right away: the system's answer is put in its place."""
+    """As root, who may write anywhere, the tests cannot take the right away: the system's answer is put in
+    its place.
+    """
 
     def refused(*, prefix, dir):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), dir)
@@ -423,7 +448,7 @@ def test_a_folder_that_may_not_be_written_is_told_before_anything_is_asked(serve
     monkeypatch.setattr("tempfile.mkdtemp", refused)
     query = query_of(served)
     served.log.clear()
-    with pytest.raises(UserError, match="Permission denied at .*; choose a folder that you may write to"):
+    with pytest.raises(UserError, match="Permission denied at .*; choose a folder with write permission"):
         query.to_parquet(tmp_path / "h", workers=1)
     assert served.log.count() == 0 and not (tmp_path / "h").exists()
 
@@ -434,12 +459,12 @@ def test_a_dataset_taken_away_is_not_begun_again(s3, served, workers, place):
     store = Store.at(place)
     receipt = store.receipts(store.manifest().id)[0]
     s3.rm(place.removeprefix("s3://"), recursive=True)
-    with pytest.raises(StorageError, match="taken away"):
+    with pytest.raises(StorageError, match="was removed while"):
         store.write_part({}, replace(receipt))
     assert keys(s3, place) == []
 
 
-def test_a_store_that_goes_down_meanwhile(served, command, monkeypatch):
+def test_a_store_that_goes_down_meanwhile(s3, served, command, monkeypatch):
     """What was written is kept; exit code 1, for the same command may do it when the store is there again."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -486,7 +511,9 @@ def test_workers_that_lack_the_stores_environment_say_so(s3, served, place, comm
 
 
 def test_an_update_in_a_bucket_is_the_same_dataset(s3, workers, place, tmp_path):
-    """New entries come, reprocessed ones are read again, withdrawn ones go with `prune`; twice the same is no work."""
+    """New entries come, reprocessed ones are read again, withdrawn ones go with `prune`; twice the same is no
+    work.
+    """
     corpus = generate(200, seed=6, kind="small", private_share=0.0)
     ids = sorted((entry.entry_id for entry in corpus.entries), key=lambda i: i[::-1])
     changing = Changing(corpus, absent=ids[180:])
@@ -494,10 +521,10 @@ def test_an_update_in_a_bucket_is_the_same_dataset(s3, workers, place, tmp_path)
         for where in (place, tmp_path / "h"):
             query_of(url).to_parquet(where, client=workers, npartitions=4)
         changing.appear(ids[180:])
-        changing.reprocess(ids[:10], lambda tree: {**tree, "results": {"material": {"n_elements": 7}}})
+        changing.reprocess(ids[:10], lambda tree: {**tree, "results": {"properties": {"n_calculations": 7}}})
         changing.withdraw(ids[20:25])
         for where in (place, tmp_path / "h"):
-            report = update(where, client=workers, prune=True, max_requests_per_second=None)
+            report = update_dataset(where, client=workers, prune=True, max_requests_per_second=None)
             assert report.complete and report.rows == 195
         frame = frame_of(place)
         pd.testing.assert_frame_equal(frame, frame_of(tmp_path / "h"))
@@ -505,6 +532,6 @@ def test_an_update_in_a_bucket_is_the_same_dataset(s3, workers, place, tmp_path)
         before = {
             key: s3.info(f"{place}/{key}")["ETag"] for key in keys(s3, place) if key.startswith("data/")
         }
-        update(place, client=workers, prune=True, max_requests_per_second=None)
+        update_dataset(place, client=workers, prune=True, max_requests_per_second=None)
         after = {key: s3.info(f"{place}/{key}")["ETag"] for key in keys(s3, place) if key.startswith("data/")}
         assert before == after

@@ -1,4 +1,6 @@
-"""STYLE 7: done is proved. What is not all there, as it was written, under the manifest that stands, is not done."""
+"""STYLE 7: done is proved. What is not all there, as it was written, under the manifest that stands, is not
+done.
+"""
 
 import json
 import shutil
@@ -9,12 +11,12 @@ import pandas as pd
 import pytest
 
 from nomad_dask import ArchiveQuery
-from nomad_dask.edges.store import Store
-from nomad_dask.pure.errors import DatasetError, StorageError, UnfinishedError
+from nomad_dask.dataset.store import Store
+from nomad_dask.errors import DatasetError, StorageError, UnfinishedError
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
 
-REQUIRED = {"results": {"material": {"n_elements": "*"}}}
+REQUIRED = {"results": {"properties": {"n_calculations": "*"}}}
 
 
 @pytest.fixture
@@ -59,7 +61,9 @@ def test_a_folder_that_is_taken_away_meanwhile_is_an_error(served, cluster, tmp_
         if report.done == 1:
             shutil.rmtree(folder, ignore_errors=True)
 
-    with pytest.raises((StorageError, UnfinishedError, DatasetError), match="taken away|gone|does not hold"):
+    with pytest.raises(
+        (StorageError, UnfinishedError, DatasetError), match="removed|gone|missing|does not contain"
+    ):
         store.to_parquet(folder, client=cluster, npartitions=20, progress=take_away)
     assert not (folder / "data").exists() or not list((folder / "data").iterdir())
 
@@ -109,7 +113,10 @@ def test_entries_that_are_short_of_an_exact_plan_are_told(served, cluster, call,
     dee = query_of(served, username="dee", password="dee-pw")
     short = dee.to_parquet(tmp_path / "h", client=cluster)
     assert short.short == report.rows - 200 > 0 and not short.complete
-    assert f"{short.short} entries of the plan not listed" in call("status", tmp_path / "h", check=3).stdout
+    assert (
+        f"{short.short} entries of the plan no longer listed"
+        in call("status", tmp_path / "h", check=3).stdout
+    )
 
 
 def test_a_script_without_a_main_guard_harvests(served, tmp_path):

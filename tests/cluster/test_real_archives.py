@@ -31,7 +31,9 @@ def energies_of(section, name):
 
 
 def target_of(archive, reference, archives):
-    """The section that a reference points to: in this archive or in another of the folder; None where it is in none."""
+    """The section that a reference points to: in this archive or in another of the folder; None where it is
+    in none.
+    """
     place, _, path = reference.rpartition("#")
     if place.startswith("http"):
         return None

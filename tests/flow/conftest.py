@@ -2,16 +2,16 @@
 
 import pytest
 
-from nomad_dask.edges.loop import run
-from nomad_dask.edges.server import Server
-from nomad_dask.edges.transport import Client
-from nomad_dask.pure.limits import Limits
-from nomad_dask.pure.manifest import Question
-from nomad_dask.pure.required import parse
-from nomad_dask.pure.retry import Policy
+from nomad_dask.client.event_loop import run
+from nomad_dask.client.retry import Policy
+from nomad_dask.client.server import Server
+from nomad_dask.client.transport import Client
+from nomad_dask.limits import Limits
+from nomad_dask.request import QuerySpec
+from nomad_dask.request.required import parse
 from nomad_dask.testing import serve
 
-FEW = {"results": {"material": {"elements": "*", "n_elements": "*"}}}
+FEW = {"results": {"material": {"elements": "*"}, "properties": {"n_calculations": "*"}}}
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,7 @@ def client_of():
 
 @pytest.fixture
 def question():
-    return Question("visible", {}, parse(FEW))
+    return QuerySpec("visible", {}, parse(FEW))
 
 
 @pytest.fixture

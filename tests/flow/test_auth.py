@@ -1,4 +1,4 @@
-"""SPEC 11: tokens from the query's own server, refreshed in time; secrets by reference, and nowhere else."""
+"""SPEC, "Credentials": tokens come from the query's server and are renewed in time; secrets by reference."""
 
 import pickle
 import traceback
@@ -6,10 +6,12 @@ import traceback
 import pytest
 
 from nomad_dask import ArchiveQuery
-from nomad_dask.edges import auth
-from nomad_dask.edges.auth import Credentials, Login, Tokens, credentials_of, login_of, remember
-from nomad_dask.edges.loop import run
-from nomad_dask.pure.errors import NomadDaskError, RefusedError, UserError
+from nomad_dask.client import auth
+from nomad_dask.client.answers import Token
+from nomad_dask.client.auth import Credentials, Tokens, credentials_of, login_of, remember
+from nomad_dask.client.event_loop import run
+from nomad_dask.client.server import Login
+from nomad_dask.errors import NomadDaskError, RefusedError, UserError
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults, Reset, Rule, Status, Truncate
 
@@ -24,8 +26,10 @@ def served():
 
 @pytest.fixture(autouse=True)
 def no_login_around(monkeypatch):
-    for name in ("USER", "PASSWORD", "ACCESS_TOKEN"):
+    for name in ("URL", "USER", "PASSWORD", "ACCESS_TOKEN"):
         monkeypatch.delenv(f"NOMAD_CLIENT_{name}", raising=False)
+    monkeypatch.delenv("NOMAD_DASK_ALLOW_HTTP", raising=False)
+    monkeypatch.setattr(auth, "_warned", set())
 
 
 def private_of(url, user):
@@ -52,7 +56,7 @@ def test_a_token_is_replaced_before_its_end():
 
     async def ask(method, fields):
         asked.append((method, now[0]))
-        return {"access_token": f"t{len(asked)}", "expires_in": 100}
+        return Token(f"t{len(asked)}", 100.0)
 
     tokens, login = Tokens(clock=lambda: now[0]), login_of("https://x", "ada", "ada-pw")
 
@@ -93,6 +97,7 @@ def test_a_wrong_password_is_said_with_the_servers_words(served):
 
 
 def test_the_environments_login(served, monkeypatch):
+    monkeypatch.setenv("NOMAD_CLIENT_URL", str(served))
     monkeypatch.setenv("NOMAD_CLIENT_USER", "bo")
     monkeypatch.setenv("NOMAD_CLIENT_PASSWORD", "bo-pw")
     assert ArchiveQuery(url=served, **SILENT).count() == 100 + private_of(served, "bo")
@@ -150,11 +155,16 @@ def test_a_process_without_the_login_says_what_to_set(monkeypatch):
     assert credentials_of(Login("somebody"), "https://x/api/v1").username == "ada"
     with pytest.raises(UserError, match="is for https://x, and is not sent to https://y"):
         credentials_of(Login("somebody"), "https://y/api/v1")
+    monkeypatch.setenv("NOMAD_CLIENT_URL", "https://x/api")
     monkeypatch.setenv("NOMAD_CLIENT_USER", "bo")
     monkeypatch.setenv("NOMAD_CLIENT_PASSWORD", "bo-pw")
     with pytest.raises(UserError, match="does not have the login 'ada'"):
         credentials_of(Login("gone", "ada"), "https://x")
     assert credentials_of(Login("gone", "bo"), "https://x").password == "bo-pw"
+    with pytest.raises(
+        UserError, match="does not have the login 'bo'.*and NOMAD_CLIENT_URL=https://y/api/v1"
+    ):
+        credentials_of(Login("gone", "bo"), "https://y/api/v1")
 
 
 def test_equal_tokens_have_equal_names():
@@ -182,6 +192,7 @@ def test_secrets_go_to_their_own_server_whatever_else_is_made_meanwhile():
 
 def test_the_environments_login_is_read_when_the_query_is_made(served, monkeypatch):
     counts = []
+    monkeypatch.setenv("NOMAD_CLIENT_URL", str(served))
     for user in ("ada", "bo"):
         monkeypatch.setenv("NOMAD_CLIENT_USER", user)
         monkeypatch.setenv("NOMAD_CLIENT_PASSWORD", f"{user}-pw")
@@ -221,6 +232,6 @@ def test_no_error_repeats_a_secret(version, fault, path, monkeypatch):
     "url", ["ada:PASSW0RD@host/api/v1", "ftp://ada:PASSW0RD@host", "https://ada:PASSW0RD@host"]
 )
 def test_a_url_with_a_login_is_not_repeated(url):
-    with pytest.raises(UserError, match="may hold no login") as caught:
+    with pytest.raises(UserError, match="must not contain a login") as caught:
         ArchiveQuery(url=url)
     assert "PASSW0RD" not in str(caught.value)

@@ -1,4 +1,6 @@
-"""Issue 7: what a notebook shows of a download, a computation, a harvest: moving, of the right work, and gone when it is over."""
+"""Issue 7: what a notebook shows of a download, a computation, a harvest: moving, of the right work, and gone
+when it is over.
+"""
 
 import re
 import threading
@@ -7,12 +9,13 @@ import dask
 import pytest
 from kernels import nothing_is_left
 
-from nomad_dask import ArchiveQuery, watching
-from nomad_dask.display import notebook, showing
-from nomad_dask.pure.errors import EntriesFailedError
+from nomad_dask import ArchiveQuery
+from nomad_dask.cluster import task_progress
+from nomad_dask.errors import EntriesFailedError
+from nomad_dask.progress import display
 from nomad_dask.testing import Faults, serve
 
-MATERIAL = {"results": {"material": {"n_elements": "*", "elements": "*"}}}
+MATERIAL = {"results": {"material": {"elements": "*"}, "properties": {"n_calculations": "*"}}}
 N = 200
 
 
@@ -51,10 +54,10 @@ def test_a_computation_shows_what_its_tasks_read(kernel, url, query, scheduler):
     frame = query.to_dask_dataframe(npartitions=5)
     url.log.clear()
     with dask.config.set(scheduler=scheduler):
-        assert len(frame[["results.material.n_elements"]].compute()) == N
+        assert len(frame[["results.properties.n_calculations"]].compute()) == N
     kernel.end_cell()
     (told,) = kernel.last()
-    assert told.startswith(f"Computing results.material.n_elements: {N} of {N} entries")
+    assert told.startswith(f"Computing results.properties.n_calculations: {N} of {N} entries")
     done = kernel.progresses[-1].done
     assert done.requests == url.log.count("entries/query") + url.log.count("entries/archive/query")
     assert (done.entries, done.segments, done.failed) == (N, 5, 0) and 0 < done.n_bytes <= url.log.bytes
@@ -72,7 +75,8 @@ def test_tables_that_are_computed_together_are_one_progress(kernel, url):
     tables = ArchiveQuery(url=url, required=required, results_max=50).to_dask_dataframe(from_query=True)
     dask.compute(*tables.values(), scheduler="sync")
     kernel.end_cell()
-    (told,) = kernel.last()
+    note, told = kernel.last()
+    assert note == "50 of 200 that match: results_max=50"
     assert "50 of 50 entries" in told
 
 
@@ -102,7 +106,7 @@ def test_a_computation_after_one_that_was_only_made_ready_is_shown_once(kernel, 
 
 def test_two_computations_at_once_do_not_mix(kernel, query):
     frame = query.to_dask_dataframe(npartitions=4)
-    columns = "results.material.n_elements", "results.material.elements"
+    columns = "results.properties.n_calculations", "results.material.elements"
     works = [threading.Thread(target=frame[column].compute) for column in columns]
     for work in works:
         work.start()
@@ -129,10 +133,10 @@ def test_a_computation_that_fails_is_stopped_and_tells_how_many(kernel):
 
 def test_a_cell_that_is_over_ends_what_goes_on(kernel, query):
     frame = query.to_dask_dataframe(npartitions=4)
-    watching.watch("job", "Computing", query.plan(npartitions=4).segments)
-    watching._hear("job", "", None, everyone=False)
+    task_progress.watch("job", "Computing", query.plan(npartitions=4).segments)
+    task_progress._deliver("job", "", None, to_all=False)
     kernel.end_cell()
-    assert "goes on, or was left" in kernel.shown[-1][-1][0]
+    assert "may still be running" in kernel.shown[-1][-1][0]
     assert frame is not None
 
 
@@ -144,11 +148,11 @@ def test_silence_on_request_and_where_nobody_looks(kernel, url, monkeypatch, cap
     assert not kernel.shown and not kernel.hooks
     spoken = ArchiveQuery(url=url, required=MATERIAL, results_max=None).to_dask_dataframe(npartitions=2)
     assert {*silent.optimize().__dask_graph__()} == {*spoken.optimize().__dask_graph__()}
-    monkeypatch.setattr(notebook, "shell", lambda: None)
+    monkeypatch.setattr(display, "shell", lambda: None)
     capsys.readouterr()
     spoken.compute(scheduler="sync")
-    assert showing.place() == "pipe" and capsys.readouterr() == ("", "")
+    assert display.output_kind() == "pipe" and capsys.readouterr() == ("", "")
 
 
 def test_outside_of_ipython_no_place_is_a_notebook():
-    assert notebook.shell() is None
+    assert display.shell() is None

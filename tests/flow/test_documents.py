@@ -1,13 +1,19 @@
-"""SPEC 8: search documents through the query object and lazy frames: the same segments, pages of up to 10,000 rows."""
+"""SPEC, "Search documents": the same segments; query object and lazy dataframes; large pages."""
+
+import json
+import urllib.error
+import urllib.request
 
 import dask
 import pandas as pd
 import pytest
 
 from nomad_dask import ArchiveQuery, UserError
+from nomad_dask.errors import RefusedError
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults, Rule, Status
 from nomad_dask.testing.generate import PLAIN, generate
+from nomad_dask.testing.quantities import QUANTITIES, Quantities
 
 LISTING, ARCHIVES = "entries/query", "entries/archive/query"
 NAMES = ["entry_name", "authors", "results.material.elements", "results.material.n_elements"]
@@ -93,14 +99,15 @@ def test_columns_become_a_shorter_list(url):
     assert len(lazy) == 300 and included(url) == {str({"include": ["entry_id", "upload_id"]})}
 
 
-def test_names_that_the_search_does_not_know_come_with_the_whole(url, monkeypatch):
+def test_a_column_that_the_search_does_not_know_comes_by_a_pattern(url, monkeypatch):
     lazy = query_of(url, None).to_dask_dataframe(npartitions=2)
-    answers = url.server._answers
-    monkeypatch.setattr(answers, "_quantities", answers._quantities - {"entry_name"})
+    kinds = {name: kind for name, kind in QUANTITIES.items() if name != "entry_name"}
+    monkeypatch.setattr(url.server._answers, "_quantities", Quantities(kinds))
     url.log.clear()
     names = lazy["entry_name"].compute()
     assert {i: names[i] for i in names.index} == {i: d["entry_name"] for i, d in documents_of(url).items()}
-    assert "None" in included(url)
+    assert str({"include": ["entry_name*", "entry_id", "upload_id"]}) in included(url)
+    assert "None" not in included(url)
 
 
 @pytest.mark.parametrize("layout", ["nested", "tables"])
@@ -131,7 +138,7 @@ def test_the_query_object_takes_them_too(url):
 
 
 def test_a_tree_for_archives_may_be_read_from_documents(url):
-    query = query_of(url, {"results": {"material": {"n_elements": "*"}}}, source="archives")
+    query = query_of(url, {"results": {"properties": {"n_calculations": "*"}}}, source="archives")
     ours = query.to_dask_dataframe(npartitions=2).compute()
     url.log.clear()
     theirs = query.to_dask_dataframe(npartitions=2, source="documents").compute()
@@ -178,7 +185,7 @@ def recorded(shared_data):
 )
 @pytest.mark.parametrize("layout", ["wide", "nested", "tables"])
 def test_some_columns_are_as_in_the_whole(recorded, required, layout):
-    """A server leaves empty sections out of lists as soon as it selects: numbers must not move (SPEC 8)."""
+    """A server leaves empty sections out of lists as soon as it selects: numbers must not change."""
     frames = query_of(recorded, required).to_dask_dataframe(npartitions=2, layout=layout)
     if layout == "tables":
         whole = dask.compute(frames)[0]
@@ -190,3 +197,76 @@ def test_some_columns_are_as_in_the_whole(recorded, required, layout):
     assert whole[columns].notna().any(axis=None)
     for some in (columns[:1], columns[len(columns) // 2 :: 40], columns[-1:]):
         pd.testing.assert_frame_equal(frames[some].compute(), whole[some])
+
+
+@pytest.mark.parametrize(
+    ("required", "name"),
+    [
+        (["results.material.*"], "results.material.n_elements"),
+        (["results.material"], "results.material.n_elements"),
+        ({"results": {"material": "*"}}, "results.material.n_elements"),
+        (["results.material.elem*"], "results.material.elements"),
+        (["license"], "license"),
+        (["authors.name"], "authors.0.name"),
+        (["main_author"], "main_author.name"),
+    ],
+)
+def test_what_the_server_would_refuse_by_name_comes_all_the_same(recorded, required, name):
+    """Exactly what is asked for arrives: through frames, and through the query object, whole and in some
+    columns.
+    """
+    query = query_of(recorded, required, page_size=100)
+    lazy = query.to_dask_dataframe(npartitions=2)
+    frame = lazy.compute()
+    told = documents_of(recorded)
+    keys = [int(key) if key.isdecimal() else key for key in name.split(".")]
+    for entry_id in frame.index:
+        value = told[entry_id]
+        for key in keys:
+            value = value[key]
+        got = frame.loc[entry_id, name]
+        assert (list(got) if isinstance(value, list) and value else got) == value or not value
+    pd.testing.assert_series_equal(lazy[name].compute(), frame[name])
+    top, _, rest = (required[0] if isinstance(required, list) else "results.material").partition(".")
+    section = rest.partition(".")[0] if top == "results" else ""
+    for archive in query.download(5, as_plain_dict=True):
+        assert archive.keys() == {"entry_id", "upload_id", top}
+        assert not section or archive[top].keys() == {section}
+        if rest.endswith("elem*"):
+            assert all(key.startswith("elem") for key in archive[top][section]), archive
+
+
+def test_a_name_that_only_the_schema_knows_costs_no_other(recorded):
+    """`type` is in archives only: the server refuses the name, and takes the section around it."""
+    tree = {"results": {"properties": {"geometry_optimization": {"type": "*"}, "n_calculations": "*"}}}
+    frame = query_of(recorded, tree).to_dask_dataframe(npartitions=1).compute()
+    assert not frame.filter(like="geometry_optimization").notna().any(axis=None)
+    assert frame["results.properties.n_calculations"].notna().any()
+
+
+@pytest.mark.parametrize("ask", ["download", "to_dask_dataframe"])
+def test_a_name_that_nobody_knows_is_refused_in_the_servers_words(recorded, ask):
+    with pytest.raises(RefusedError, match=r"entry_nam is not a doc quantity.*did you mean 'entry_name'"):
+        getattr(query_of(recorded, ["entry_nam"]), ask)()
+
+
+@pytest.mark.parametrize(
+    "name", ["results.material", "results", "optimade", "nope", "license", "results.nope"]
+)
+def test_the_embedded_archive_takes_quantities_and_patterns(recorded, name):
+    def asked(*names):
+        body = {"pagination": {"page_size": 1}, "required": {"include": [*names]}}
+        request = urllib.request.Request(
+            f"{recorded}/{LISTING}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    status, answer = asked("entry_name", name)
+    assert status == 422
+    assert answer == {"detail": [{"msg": f"{name} is not a doc quantity", "loc": [["required"]]}]}
+    status, answer = asked(f"{name}*")
+    assert status == 200

@@ -1,4 +1,4 @@
-"""SPEC 3: large downloads are kept as text: what is walked over is decoded for good, frames decode and forget."""
+"""SPEC, "Fetch and download": large downloads are kept as text; dataframes decode and discard it."""
 
 import pickle
 
@@ -26,11 +26,11 @@ def url():
 def decoded(monkeypatch):
     """How often pieces were decoded after their download."""
     calls = []
-    monkeypatch.setattr(downloads, "decoded", lambda text: calls.append(1) or plainly(text))
+    monkeypatch.setattr(downloads, "rows_of", lambda text: calls.append(1) or plainly(text))
     return calls
 
 
-plainly = downloads.decoded
+plainly = downloads.rows_of
 
 
 def query_of(url, **options):

@@ -1,10 +1,10 @@
-"""SPEC 6: `entries_to_dataframe` on the query object: keys, selections, references, the dict of frames."""
+"""SPEC, "ArchiveQuery", "Layouts": `entries_to_dataframe`: keys, selections, references, frames by path."""
 
 import pandas as pd
 import pytest
 
 from nomad_dask import ArchiveQuery
-from nomad_dask.pure.errors import UserError
+from nomad_dask.errors import UserError
 from nomad_dask.testing import serve
 from nomad_dask.testing.generate import PLAIN, generate
 
@@ -94,10 +94,10 @@ def test_an_empty_download_is_an_empty_frame(url):
 
 @pytest.mark.parametrize("backend", ["pyarrow", "numpy_nullable", "numpy"])
 def test_dtype_backends(url, backend):
-    query = query_of(url, {"results": {"material": {"n_elements": "*"}}})
+    query = query_of(url, {"results": {"properties": {"n_calculations": "*"}}})
     query.download()
     frame = query.entries_to_dataframe(dtype_backend=backend)
-    dtype = str(frame["results.material.n_elements"].dtype)
+    dtype = str(frame["results.properties.n_calculations"].dtype)
     assert {"pyarrow": "int64[pyarrow]", "numpy_nullable": "Int64", "numpy": "int64"}[backend] == dtype
 
 

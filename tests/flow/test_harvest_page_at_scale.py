@@ -1,15 +1,18 @@
-"""Issue's figure: the page of 10,000 segments in under 2 s; and what it costs does not grow with the dataset's data."""
+"""Issue's figure: the page of 10,000 segments in under 2 s; and what it costs does not grow with the
+dataset's data.
+"""
 
 import time
 
 import pyarrow as pa
 from datasets import write
+from processes import bound
 
-from nomad_dask import harvest_page
-from nomad_dask.edges.store import Store
-from nomad_dask.pure.page.figures import reasons
-from nomad_dask.pure.report import Failure
-from nomad_dask.sides.glimpse import glimpses
+from nomad_dask.dataset.status import reasons
+from nomad_dask.dataset.store import Store
+from nomad_dask.report_page import write as harvest_page
+from nomad_dask.report_page.write import sample_columns
+from nomad_dask.request import Failure
 
 
 def test_ten_thousand_segments_in_two_seconds(tmp_path):
@@ -17,7 +20,7 @@ def test_ten_thousand_segments_in_two_seconds(tmp_path):
     write(tmp_path / "h", n=10_000, undone=range(9_500, 10_000), failed=range(0, 9_500, 500), paused=True)
     began = time.process_time()
     harvest_page.write_page(tmp_path / "h")
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < bound(2)
     page = (tmp_path / "h" / "report.html").read_bytes()
     assert len(page) < 500_000
     assert page.count(b'<rect x="') < 800, "200 bars, and 60 bins of each chart"
@@ -28,7 +31,7 @@ def test_twenty_thousand_failures_in_a_quarter_of_a_second():
     failures = [Failure(name, name[:22], 500, f"entry {name} is broken", 3) for name in names]
     began = time.process_time()
     found = reasons(failures)
-    assert time.process_time() - began < 0.25
+    assert time.process_time() - began < bound(0.25)
     assert [(one.words, one.count) for one in found] == [("entry … is broken", 20_000)]
 
 
@@ -56,14 +59,14 @@ def test_an_empty_list_and_a_null_in_a_list_are_no_nulls(tmp_path):
     cells = pa.array([None, [], ["Ti"], ["Ti", None], ["O"]], table.schema.field(at).type)
     table = table.set_column(at, table.schema.field(at), cells)
     store.write_part({"": table}, store.receipt(manifest.id, 0))
-    seen = glimpses(store, manifest, store.receipts(manifest.id)).glimpses[""]
-    assert (seen.nulls[at], seen.places[at], seen.examples[at]) == (1, 5, "[]")
+    seen = sample_columns(store, manifest, store.receipts(manifest.id)).samples[""]
+    assert (seen.nulls[at], seen.counts[at], seen.examples[at]) == (1, 5, "[]")
 
 
 def test_wide_parts_are_looked_into_less(tmp_path):
     write(tmp_path / "h", n=60, width=3000)
     began = time.process_time()
     harvest_page.write_page(tmp_path / "h")
-    assert time.process_time() - began < 4
+    assert time.process_time() - began < bound(4)
     page = (tmp_path / "h" / "report.html").read_text()
     assert "3,004 columns" in page and "of 12 of 60 parts" in page

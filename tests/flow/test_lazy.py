@@ -1,4 +1,4 @@
-"""SPEC 8: the lazy frame: nothing is downloaded that is not asked for; the server's log proves it."""
+"""SPEC, "Lazy dataframes": only what is used is downloaded; the log of the server proves it."""
 
 import pickle
 
@@ -62,10 +62,11 @@ def test_len_and_index_need_no_archive(url, lazy):
 
 
 def test_columns_become_a_narrower_required(url, lazy):
-    name = "results.material.n_elements"
+    name = "results.properties.n_calculations"
     mean = lazy[[name]].mean().compute()
     assert asked_for(url) and all(
-        r == {"resolve-inplace": True, "results": {"material": {"n_elements": "*"}}} for r in asked_for(url)
+        r == {"resolve-inplace": True, "results": {"properties": {"n_calculations": "*"}}}
+        for r in asked_for(url)
     )
     narrow = url.log.bytes
     url.log.clear()
@@ -76,10 +77,10 @@ def test_columns_become_a_narrower_required(url, lazy):
 
 def test_a_filter_over_two_columns_asks_for_two(url, lazy):
     energy = "run.0.calculation.0.energy.total.value"
-    chosen = lazy[lazy["results.material.n_elements"] > 1][energy].sum().compute()
+    chosen = lazy[lazy["results.properties.n_calculations"] > 1][energy].sum().compute()
     assert chosen < 0
     assert {frozenset(r) for r in asked_for(url)} == {frozenset({"results", "run", "resolve-inplace"})}
-    assert all(r["results"] == {"material": {"n_elements": "*"}} for r in asked_for(url))
+    assert all(r["results"] == {"properties": {"n_calculations": "*"}} for r in asked_for(url))
     assert all(list(r["run"]) == ["calculation[-1]"] for r in asked_for(url))
 
 
@@ -100,14 +101,14 @@ def test_every_bound_is_found(url, lazy):
 
 @pytest.mark.parametrize("n", [1, 7, 64])
 def test_any_partitioning_gives_the_same(url, lazy, n):
-    columns = ["upload_id", "results.material.elements", "results.material.n_elements"]
+    columns = ["upload_id", "results.material.elements", "results.properties.n_calculations"]
     other = query_of(url).to_dask_dataframe(npartitions=n)[columns]
     assert other.npartitions == n
     pd.testing.assert_frame_equal(other.compute(), lazy[columns].compute())
 
 
 def test_one_column_is_a_series_and_operations_work(lazy):
-    name = "results.material.n_elements"
+    name = "results.properties.n_calculations"
     series = lazy[name]
     assert series.compute().name == name
     counts = lazy.groupby(name)["upload_id"].count().compute()
@@ -137,7 +138,9 @@ def test_an_empty_result_is_one_typed_empty_partition(url):
 
 @pytest.fixture(scope="module")
 def odd():
-    """Archives with references of all kinds, also such as lead nowhere or to another installation: a few of each."""
+    """Archives with references of all kinds, also such as lead nowhere or to another installation: a few of
+    each.
+    """
     many = {name: max(0.02, 5 * share) for name, share in FEATURES.items() if share}
     with serve(n_entries=120, seed=3, kind="small", features=many) as url:
         yield url

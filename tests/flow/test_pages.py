@@ -1,4 +1,4 @@
-"""SPEC 5 and 10: listing and downloading by id, with nothing lost and nothing twice whatever the server does."""
+"""SPEC, "Batches", "Responses": listing and download by id, with nothing lost and nothing twice."""
 
 import itertools
 from dataclasses import replace
@@ -6,16 +6,15 @@ from dataclasses import replace
 import pytest
 
 from nomad_dask import ArchiveQuery
-from nomad_dask.edges.archives import archives
-from nomad_dask.edges.loop import iterate, run
-from nomad_dask.edges.pages import count, list_page, listing
-from nomad_dask.pure.errors import ProtocolError, ServerError
-from nomad_dask.pure.limits import BatchSize
-from nomad_dask.pure.manifest import Question
-from nomad_dask.pure.references import refers_elsewhere
-from nomad_dask.pure.report import Ref
-from nomad_dask.pure.required import parse
-from nomad_dask.pure.segments import Segment, even_bounds
+from nomad_dask.client.archives import DownloadOptions, archives
+from nomad_dask.client.event_loop import iterate, run
+from nomad_dask.client.search import count, get_page, iter_pages
+from nomad_dask.errors import ProtocolError, ServerError
+from nomad_dask.limits import BatchSize
+from nomad_dask.request import QuerySpec, Ref
+from nomad_dask.request.references import refers_elsewhere
+from nomad_dask.request.required import parse
+from nomad_dask.request.segments import Segment, even_bounds
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import (
     Drop,
@@ -34,7 +33,11 @@ ARCHIVES = "entries/archive/query"
 
 
 def everything(client, question, collect, segment=Segment(), page_size=10_000):
-    return [ref for page in collect(listing(client, question, segment, page_size)) for ref in page]
+    return [
+        ref
+        for page in collect(iter_pages(client, question, segment, page_size=page_size))
+        for ref in page.refs
+    ]
 
 
 def delivered(collect, deliveries):
@@ -79,9 +82,9 @@ def test_a_reordered_listing_is_put_in_order(served, client_of, question, collec
 @pytest.mark.parametrize("fixed", [1, 7, 1000])
 def test_archives_are_joined_by_id(served, client_of, question, collect, fixed):
     client = client_of(served)
-    refs, _ = run(list_page(client, question, Segment(), 40))
+    refs = run(get_page(client, question, Segment(), 40)).refs
     served.faults = Faults([Rule(Reorder(), path=ARCHIVES)])
-    parts = collect(archives(client, question, refs, BatchSize(fixed, fixed=True), 4, []))
+    parts = collect(archives(client, question, refs, DownloadOptions(BatchSize(fixed, fixed=True), 4)))
     for part in parts:
         for ref, archive in part.archives:
             listed = served.corpus.archive([e.entry_id for e in served.corpus.entries].index(ref.entry_id))
@@ -91,7 +94,7 @@ def test_archives_are_joined_by_id(served, client_of, question, collect, fixed):
 def test_the_batch_size_adapts(archive, client_of, question, collect):
     client, sizes = client_of(archive), []
     refs = everything(client, question, collect)
-    collect(archives(client, question, refs, BatchSize(4), 1, sizes))
+    collect(archives(client, question, refs, DownloadOptions(BatchSize(4), 1, sizes)))
     assert sizes[0] == 4 and sizes[1] == 16 and max(sizes) > 64
 
 
@@ -101,7 +104,9 @@ def test_entries_without_archive_are_asked_for_once_more_and_told(served, client
     gone = {refs[k].entry_id for k in (0, 17, 299)}
     served.faults = Faults(missing=gone)
     served.log.clear()
-    found, missing, failed = delivered(collect, archives(client, question, refs, BatchSize(100), 4, []))
+    found, missing, failed = delivered(
+        collect, archives(client, question, refs, DownloadOptions(BatchSize(100), 4))
+    )
     assert gone <= set(missing) and not failed
     assert len(found) + len(missing) == 300
     asked = [set(r.body["query"]["entry_id:any"]) for r in served.log]
@@ -112,12 +117,14 @@ def test_a_forgetful_server_is_asked_for_each_alone(served, client_of, question,
     """An answer that drops an entry now and then costs a request, never the entry."""
     client = client_of(served)
     refs = everything(client, question, collect)
-    quiet, absent, _ = delivered(collect, archives(client, question, refs, BatchSize(10, fixed=True), 4, []))
+    quiet, absent, _ = delivered(
+        collect, archives(client, question, refs, DownloadOptions(BatchSize(10, fixed=True), 4))
+    )
     served.faults = Faults(
         [Rule(Drop(2), match=lambda body: len(body["query"]["entry_id:any"]) > 1, path=ARCHIVES)]
     )
     found, missing, failed = delivered(
-        collect, archives(client, question, refs, BatchSize(10, fixed=True), 4, [])
+        collect, archives(client, question, refs, DownloadOptions(BatchSize(10, fixed=True), 4))
     )
     assert sorted(found) == sorted(quiet) and sorted(missing) == sorted(absent) and not failed
 
@@ -128,7 +135,7 @@ def test_a_poison_entry_is_isolated_by_halving(served, client_of, question, coll
     poison = {refs[k].entry_id for k in (3, 150, 151)}
     served.faults = Faults(poison=poison)
     served.log.clear()
-    parts = collect(archives(client, question, refs, BatchSize(100, fixed=True), 4, []))
+    parts = collect(archives(client, question, refs, DownloadOptions(BatchSize(100, fixed=True), 4)))
     failures = {f.entry_id: f for part in parts for f in part.failures}
     assert set(failures) == poison
     assert all(f.status == 500 and f.attempts == 3 and f.reason for f in failures.values())
@@ -141,43 +148,45 @@ def test_a_server_that_is_down_is_no_entrys_fault(served, client_of, question, c
     refs = everything(client, question, collect)
     served.faults = Faults([Rule(Status(502))])
     with pytest.raises(ServerError):
-        collect(archives(client, question, refs, BatchSize(100), 2, []))
-    assert client.tally.requests < 30
+        collect(archives(client, question, refs, DownloadOptions(BatchSize(100), 2)))
+    assert client.stats.requests < 30
 
 
 def test_answers_that_were_not_asked_for_are_an_error(served, client_of, question, collect):
     client = client_of(served)
     refs = everything(client, question, collect)
     served.faults = Faults([Rule(Unasked(("z" * 28,)), path=ARCHIVES)])
-    with pytest.raises(ProtocolError, match="not asked for"):
-        collect(archives(client, question, refs[:50], BatchSize(10), 2, []))
+    with pytest.raises(ProtocolError, match="not requested"):
+        collect(archives(client, question, refs[:50], DownloadOptions(BatchSize(10), 2)))
 
 
 def test_faults_of_every_kind_lose_nothing(served, client_of, question, collect):
-    """SPEC 10: 20% of answers broken in one way or another; each entry delivered once."""
+    """20% of answers broken in one way or another; each entry delivered once."""
     client = client_of(served, timeout=2.0, retry=8)
     refs = everything(client, question, collect)
-    quiet, absent, _ = delivered(collect, archives(client, question, refs, BatchSize(8, fixed=True), 4, []))
+    quiet, absent, _ = delivered(
+        collect, archives(client, question, refs, DownloadOptions(BatchSize(8, fixed=True), 4))
+    )
     served.faults = Faults.parse(
         "status=503,html,rate=0.06; status=500,rate=0.04; reset,rate=0.05; truncate=0.5,rate=0.05; seed=3"
     )
     found, missing, failed = delivered(
-        collect, archives(client, question, refs, BatchSize(8, fixed=True), 4, [])
+        collect, archives(client, question, refs, DownloadOptions(BatchSize(8, fixed=True), 4))
     )
     assert sorted(found) == sorted(quiet) and sorted(missing) == sorted(absent) and not failed
-    assert client.tally.retries > 0
+    assert client.stats.retries > 0
 
 
 def test_no_ids_no_question(archive, client_of, question, collect):
     client = client_of(archive)
-    assert collect(archives(client, question, [], BatchSize(), 4, [])) == []
-    assert client.tally.requests == 0
+    assert collect(archives(client, question, [], DownloadOptions(BatchSize(), 4))) == []
+    assert client.stats.requests == 0
 
 
 def test_an_entry_that_is_not_listed_has_no_archive(archive, client_of, question, collect):
     client = client_of(archive)
     _, missing, _ = delivered(
-        collect, archives(client, question, [Ref("x" * 28, "u" * 22)], BatchSize(), 4, [])
+        collect, archives(client, question, [Ref("x" * 28, "u" * 22)], DownloadOptions(BatchSize(), 4))
     )
     assert missing == ["x" * 28]
 
@@ -192,7 +201,9 @@ def remote_entries(corpus):
 
 
 def test_a_reference_to_another_installation_costs_no_other_entry(client_of, collect):
-    """nomad_api: such a reference makes the whole page a 400; everything else comes, resolved, that one as its string."""
+    """Such a reference makes the whole page a 400; everything else comes, resolved, that one as its
+    string.
+    """
     required = parse(
         {
             "run": {"program": "*"},
@@ -201,15 +212,15 @@ def test_a_reference_to_another_installation_costs_no_other_entry(client_of, col
             },
         }
     )
-    question = Question("visible", {}, required)
+    question = QuerySpec("visible", {}, required)
     with serve(n_entries=400, seed=0, features={REMOTE: 0.01}) as url:
         client = client_of(url)
         refs = everything(client, question, collect)
         remote = remote_entries(url.corpus)
         assert len(remote) > 1
-        before = client.tally.requests
-        parts = collect(archives(client, question, refs, BatchSize(100, fixed=True), 4, []))
-        asked = client.tally.requests - before
+        before = client.stats.requests
+        parts = collect(archives(client, question, refs, DownloadOptions(BatchSize(100, fixed=True), 4)))
+        asked = client.stats.requests - before
         assert asked < 4 * 4 + 6 * len(remote) + 10
         told = ArchiveQuery(url=str(url), required=required.written, results_max=None).forecast()[1]
         assert asked / 2 < told.requests < 3 * asked, "what the sample met is counted for all"
@@ -224,9 +235,11 @@ def test_a_reference_to_another_installation_costs_no_other_entry(client_of, col
 
 def test_without_resolving_references_stay_strings(archive, client_of, collect):
     required = parse({"workflow2": {"results": {"calculation_result_ref": {"energy": "*"}}}})
-    question = Question("visible", {}, required, resolve_references=False)
+    question = QuerySpec("visible", {}, required, resolve_references=False)
     client = client_of(archive)
-    parts = collect(archives(client, question, everything(client, question, collect), BatchSize(), 4, []))
+    parts = collect(
+        archives(client, question, everything(client, question, collect), DownloadOptions(BatchSize(), 4))
+    )
     values = [
         a.get("workflow2", {}).get("results", {}).get("calculation_result_ref")
         for p in parts
@@ -267,22 +280,26 @@ def test_answers_of_another_shape_are_as_good_as_none(served, client_of, questio
     assert len(everything(client, question, collect)) == 300
     served.faults = Faults([Rule(Other(), nth=(1,), path=ARCHIVES)])
     assert (
-        sum(len(p.archives) for p in collect(archives(client, question, refs[:5], BatchSize(), 2, []))) >= 4
+        sum(
+            len(p.archives)
+            for p in collect(archives(client, question, refs[:5], DownloadOptions(BatchSize(), 2)))
+        )
+        >= 4
     )
     served.faults = Faults([Rule(Other())])
-    with pytest.raises(ServerError, match="another shape"):
+    with pytest.raises(ServerError, match="invalid answer"):
         everything(client, question, collect)
 
 
 def test_integers_of_any_size_stay_whole(client_of):
-    from nomad_dask.pure.words import decoded
+    from nomad_dask.common.json_rules import decode
 
-    assert decoded(b'{"a": [1180591620717411303424, 18446744073709551615, -9223372036854775809]}')["a"] == [
+    assert decode(b'{"a": [1180591620717411303424, 18446744073709551615, -9223372036854775809]}')["a"] == [
         2**70,
         2**64 - 1,
         -(2**63) - 1,
     ]
-    assert decoded(b'{"x": 0.00012345678901234567, "n": 123456789012345678901}') == {
+    assert decode(b'{"x": 0.00012345678901234567, "n": 123456789012345678901}') == {
         "x": 0.00012345678901234567,
         "n": 123456789012345678901,
     }
@@ -291,11 +308,11 @@ def test_integers_of_any_size_stay_whole(client_of):
 def test_a_process_has_no_more_batches_at_once_than_its_part_of_the_limits(
     served, client_of, question, monkeypatch
 ):
-    """SPEC 5: where the limits are shared by many, memory for batches is too; one more waits its turn."""
+    """Where the limits are shared by many, memory for batches is too; one more waits its turn."""
     client, sizes = client_of(served), []
-    refs, _ = run(list_page(client, question, Segment(), 300))
+    refs = run(get_page(client, question, Segment(), 300)).refs
     monkeypatch.setattr(type(client), "in_flight", 2)
-    batches = archives(client, question, refs, BatchSize(10, fixed=True), None, sizes)
+    batches = archives(client, question, refs, DownloadOptions(BatchSize(10, fixed=True), None, sizes))
 
     async def first():
         await anext(batches)
@@ -310,7 +327,7 @@ def taken(deliveries):
     """The archives of packed deliveries by id, how many pieces they came in, and the entries without."""
     found, pieces, missing = {}, 0, []
     for delivery in iterate(deliveries):
-        for part, *_ in delivery.parts():
+        for part, *_ in delivery.blocks():
             assert not found.keys() & {ref.entry_id for ref, _ in part}
             found |= {ref.entry_id: archive for ref, archive in part}
             pieces += 1
@@ -328,12 +345,12 @@ def test_large_answers_come_in_pieces_and_a_broken_piece_is_asked_for_again(
     served.faults = Faults([Rule(action, nth=(1,), path=ARCHIVES)] if action else [], missing=[none])
     whole = replace(question, required=parse("*"))
     batch = BatchSize(150, fixed=True)
-    found, pieces, missing = taken(archives(client, whole, refs, batch, 1, [], packed=True))
+    found, pieces, missing = taken(archives(client, whole, refs, DownloadOptions(batch, 1, packed=True)))
     assert pieces > 6 and refs[7] in missing and len(found) + len(missing) == 300
     there = [ref for ref in refs if ref.entry_id in found]
-    (plain,) = collect(archives(client, whole, there, BatchSize(300), 1, []))
+    (plain,) = collect(archives(client, whole, there, DownloadOptions(BatchSize(300), 1)))
     assert found == {ref.entry_id: archive for ref, archive in plain.archives}
-    assert client.tally.statuses["undecodable"] == isinstance(action, Garble) == client.tally.retries
+    assert client.stats.statuses["undecodable"] == isinstance(action, Garble) == client.stats.retries
 
 
 def test_what_was_not_asked_for_is_an_error_also_in_pieces(served, client_of, question, collect):
@@ -341,5 +358,5 @@ def test_what_was_not_asked_for_is_an_error_also_in_pieces(served, client_of, qu
     refs = everything(client, question, collect)
     served.faults = Faults([Rule(Unasked(("9" * 28,)), path=ARCHIVES)])
     whole = replace(question, required=parse("*"))
-    with pytest.raises(ProtocolError, match="9999.*not asked for"):
-        taken(archives(client, whole, refs, BatchSize(300), 1, [], packed=True))
+    with pytest.raises(ProtocolError, match="9999.*not requested"):
+        taken(archives(client, whole, refs, DownloadOptions(BatchSize(300), 1, packed=True)))

@@ -1,6 +1,7 @@
-"""SPEC 4: an archive of 20 million entries, computed and not stored, is planned over a real socket.
+"""SPEC, "Plan": an archive of 20 million computed entries is planned over a real socket.
 
-Sizes are the true ones: the corpus is asked where each bound lies in its order, not the plan for its estimate.
+Sizes are the true ones: the corpus is asked where each bound lies in its order, not the plan for its
+estimate.
 """
 
 import itertools
@@ -11,7 +12,7 @@ from bisect import bisect_right
 import pytest
 
 from nomad_dask import ArchiveQuery
-from nomad_dask.pure.segments import ALPHABET
+from nomad_dask.request.segments import ALPHABET
 from nomad_dask.testing import serve
 from nomad_dask.testing.corpus import Corpus
 from nomad_dask.testing.generate import generate
@@ -21,7 +22,9 @@ REQUESTS, SECONDS = 200, 10
 
 
 class Skewed(Corpus):
-    """As many entries, half of which share 1/4096 of the id space or stand on a slope; nobody asks for more than ids."""
+    """As many entries, half of which share 1/4096 of the id space or stand on a slope; nobody asks for more
+    than ids.
+    """
 
     quantities = frozenset({"entry_id", "upload_id"})
     entries = ()
@@ -72,7 +75,9 @@ def planned(url, *, partition_size, **options):
 
 
 def true_sizes(corpus, plan, size):
-    """Entries in each segment. A segment over a fifth from `size` is counted as a fifth off: quicker, and as wrong."""
+    """Entries in each segment. A segment over a fifth from `size` is counted as a fifth off: quicker, and as
+    wrong.
+    """
     found, ids = corpus.visible("visible", None), corpus.ids
     ends = [bisect_right(found, plan.segments[0].after, key=ids.__getitem__)]
     for segment in plan.segments[:-1]:

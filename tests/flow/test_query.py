@@ -1,4 +1,4 @@
-"""SPEC 3: the query object works as the guide tells, and better than its model where the server misbehaves."""
+"""SPEC, "ArchiveQuery", "Fetch and download": as in the guide, and correct where the server misbehaves."""
 
 import asyncio
 import pickle
@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from nomad_dask import ArchiveQuery
-from nomad_dask.pure.errors import ProtocolError, RefusedError, RequiredError, ServerError, UserError
+from nomad_dask.errors import ProtocolError, RefusedError, RequiredError, ServerError, UserError
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import (
     Drop,
@@ -256,7 +256,7 @@ def test_lazy_partitions_together_are_the_whole(served):
 
 
 def test_a_lazy_partition_with_failures_raises_or_holds_nulls(served):
-    from nomad_dask.pure.errors import EntriesFailedError
+    from nomad_dask.errors import EntriesFailedError
 
     bad = ids_at(served)[3]
     served.faults = Faults(poison=[bad], seed=1)
@@ -274,13 +274,15 @@ def test_a_lazy_partition_with_failures_raises_or_holds_nulls(served):
     [
         ({"query": ["x"]}, "query must be a dict"),
         ({"page_size": 0}, "page_size"),
+        ({"owner": "me"}, "owner must be one of visible, public, user, .*got 'me'"),
+        ({"owner": "pubic"}, "did you mean 'public'"),
         ({"sleep_time": -1}, "sleep_time"),
         ({"sleep_time": "x"}, "sleep_time"),
         ({"url": 5}, "url"),
         ({"results_max": -5}, "results_max"),
         ({"retry": -1}, "retry"),
         ({"max_concurrency": 0}, "max_concurrency"),
-        ({"max_requests_per_second": 0}, "max_requests_per_second"),
+        ({"max_requests_per_second": -1}, "max_requests_per_second"),
         ({"batch_size": 0}, "batch_size"),
         ({"timeout": 0}, "timeout"),
         ({"url": "localhost:8000"}, "url"),
@@ -294,12 +296,19 @@ def test_arguments_are_checked_before_any_request(options, words):
         ArchiveQuery(**options)
 
 
+def test_no_requests_a_second_is_no_limit_as_the_help_says():
+    assert (
+        ArchiveQuery(max_requests_per_second=0)._server.limits
+        == ArchiveQuery(max_requests_per_second=None)._server.limits
+    )
+
+
 def test_a_query_says_what_it_asks_for_and_how_far_it_is(served):
     query = query_of(served, query={"results.material.elements:any": ["<Ti>"]}, page_size=10)
-    assert "at most 1000;" in repr(query) and "results.material.elements" in repr(query)
+    assert "at most 1000)" in repr(query) and "results.material.elements" in repr(query)
     count = query.count()
     query.fetch(5)
-    assert f"at most 1000 of {count} that match" in repr(query)
+    assert f"all of {count} that match (fetch and download: at most 1000)" in repr(query)
     html = query._repr_html_()
     assert "&lt;Ti&gt;" in html and "<Ti>" not in html and str(served) in html
 

@@ -1,4 +1,4 @@
-"""The embedded archive gives the answers that were recorded of NOMAD (nomad_api, `data/recorded.jsonl`)."""
+"""The embedded archive gives the answers that were recorded of NOMAD (`data/recorded.jsonl`)."""
 
 import json
 import os

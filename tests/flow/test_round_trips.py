@@ -1,6 +1,7 @@
-"""SPEC 7, 9: what a harvest wrote is the same in every reader of Parquet, and after each has written it again.
+"""SPEC, "Types", "Datasets": a harvest is the same in every Parquet reader, and after each has rewritten it.
 
-The same values, nulls and types, and units where Arrow's field metadata is kept. Of two archives in all layouts: generated
+The same values, nulls and types, and units where Arrow's field metadata is kept. Of two archives in all
+layouts: generated
 entries, and entries made to hold every kind of value.
 """
 
@@ -23,8 +24,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 from nomad_dask import ArchiveQuery, open_dataset, units
-from nomad_dask.edges.store import Store
-from nomad_dask.pure.frames import to_pandas, units_of
+from nomad_dask.dataset.store import Store
+from nomad_dask.layouts.to_pandas import to_pandas, units_of
 from nomad_dask.testing import serve
 from nomad_dask.testing.corpus import Corpus, Entry, Json
 from nomad_dask.testing.generate import PLAIN, generate
@@ -365,7 +366,8 @@ WRITERS = (*KEEP_INDEX, by_duckdb, by_polars)
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
 def test_written_again_it_reads_the_same(parts, write, tmp_path):
-    """Units stay in the fields where the writer keeps their metadata; pandas keeps them beside, with all that rides on a
+    """Units stay in the fields where the writer keeps their metadata; pandas keeps them beside, with all that
+    rides on a
     frame; DuckDB, Polars, and Dask that is not told the schema, keep none."""
     for number, part in enumerate(parts.values()):
         folder = tmp_path / str(number)

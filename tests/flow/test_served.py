@@ -1,4 +1,4 @@
-"""SPEC 12, nomad_api: the embedded archive over real sockets: pages, users, compression, log, faults."""
+"""SPEC, "Embedded archive": over real sockets: pages, users, compression, log, faults."""
 
 import gzip
 import http.client
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from nomad_dask.testing import Corpus, Entry, Faults, Rule, Served, serve
 from nomad_dask.testing.faults import (
+    Change,
     Delay,
     Drop,
     EndEarly,
@@ -65,10 +66,6 @@ class Small(Corpus):
     def archive(self, i: int) -> dict[str, Any]:
         entry = self._entries[i]
         return {"metadata": {"entry_id": entry.entry_id}, "run": [{"calculation": [{"value": i}] * 3}]}
-
-    @property
-    def quantities(self) -> frozenset[str]:
-        return frozenset({"datasets", "results", "results.material", "results.material.n_elements"})
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ cursors = st.one_of(st.sampled_from(PUBLIC), st.text(ALPHABET, min_size=1, max_s
 @over_sockets
 @given(after=cursors, size=st.integers(1, 300))
 def test_a_page_holds_what_follows_any_cursor(shared_url: Served, after: str, size: int) -> None:
-    """nomad_api, listing: a cursor need not exist; `total` is of the whole; a short page names no cursor."""
+    """A cursor need not exist; `total` is of the whole; a short page names no cursor."""
     answer = ask(shared_url, LISTING, {"pagination": {"page_after_value": after, "page_size": size}})
     start = bisect_right(PUBLIC, after)
     expected = PUBLIC[start : start + size]
@@ -250,7 +247,9 @@ def test_private_entries_are_for_their_authors_only(url: Served, user: str, sees
 
 @pytest.mark.parametrize("path", ["uploads/{upload_id}/archive/{entry_id}", "entries/{entry_id}/archive"])
 def test_the_archive_of_one_entry_is_for_those_who_may_see_it(url: Served, path: str) -> None:
-    """As the page has it: private ones with their users' tokens, 404 for all others, and where there is no archive."""
+    """As the page has it: private ones with their users' tokens, 404 for all others, and where there is no
+    archive.
+    """
 
     def one(k: int, **headers: str) -> Answer:
         entry = CORPUS.entries[k]
@@ -313,7 +312,7 @@ def test_a_token_of_another_server_is_refused(url: Served) -> None:
 
 
 def test_the_older_server_has_its_own_login_and_no_schema() -> None:
-    """nomad_api: 1.3 gives tokens by GET, or POST without grant_type; `any` of nothing is everything."""
+    """NOMAD 1.3 gives tokens by GET, or POST without grant_type; `any` of nothing is everything."""
     with serve(CORPUS, version="1.3") as url:
         assert ask(url, "auth/token?username=ada&password=ada-pw", method="GET").json["access_token"]
         assert ask(url, "auth/token?username=ada&password=nope", method="GET").status == 401
@@ -332,6 +331,13 @@ def test_bodies_are_compressed_when_asked_for_and_only_by_a_server_that_does() -
         assert gzip.decompress(packed.data) == plain.data
         assert len(packed.data) < len(plain.data) / 3
         assert url.log.bytes == len(packed.data) + len(plain.data)
+
+
+@pytest.mark.parametrize("total", [10**30, 10**400, "\u00fc"], ids=["long", "longer", "text"])
+def test_an_answer_may_be_changed_to_any_json(url: Served, total: Any) -> None:
+    url.faults = Faults([Rule(Change(lambda answer: {**answer, "total": total}), path=LISTING)])
+    answer = ask(url, LISTING, {})
+    assert answer.status == 200 and json.loads(answer.data)["total"] == total
 
 
 def test_without_gzip_nothing_is_compressed(url: Served) -> None:
@@ -449,7 +455,7 @@ def test_answers_are_edited(url: Served, path: str) -> None:
 
 
 def test_missing_and_poison_entries(url: Served) -> None:
-    """nomad_api: one is dropped without a word, the other makes each of its pages a 500; lists show both."""
+    """One is dropped without a word, the other makes each of its pages a 500; lists show both."""
     _, missing, poison, *_ = ids(ask(url, ARCHIVES, {}))
     url.faults = Faults(missing=[missing], poison=[poison])
     assert ids(ask(url, LISTING, {})) == PUBLIC[:10]
@@ -460,7 +466,7 @@ def test_missing_and_poison_entries(url: Served) -> None:
 
 
 def test_an_upload_whose_files_are_gone_spoils_each_of_its_pages() -> None:
-    """nomad_api: every archive page with one of its entries is a 500; listings show them."""
+    """Every archive page with one of its entries is a 500; listings show them."""
     with serve(n_entries=60, kind="small", features={**PLAIN, "upload without files": 0.3}) as url:
         entries = [entry for entry in url.corpus.entries if entry.state == "public"]
         whole = {"pagination": {"page_size": 100}}

@@ -1,12 +1,12 @@
-"""SPEC 6, issue 7: a wrong path in `required` or `keys_to_filter` names the near ones, before any work where that can be."""
+"""SPEC, "Required", "keys_to_filter": a wrong path gets similar names, before any work where possible."""
 
 import warnings
 
 import pytest
 
 from nomad_dask import ArchiveQuery, UserError
-from nomad_dask.edges.loop import run
-from nomad_dask.pure.errors import RequiredError
+from nomad_dask.client.event_loop import run
+from nomad_dask.errors import RequiredError
 from nomad_dask.testing import serve
 
 SCHEMA = "schemas/nomad.datamodel.datamodel.EntryArchive"
@@ -36,7 +36,7 @@ def test_in_bulk_it_is_refused_before_any_archive_is_asked_for(url, tmp_path, ve
 
 def test_what_is_only_unusual_is_a_warning_once_the_sample_has_nothing_there(url):
     with pytest.warns(
-        UserWarning, match="nothing is at 'workflow2.of_a_plugin' in any of 4. entries.*all the same"
+        UserWarning, match="nothing is at 'workflow2.of_a_plugin' in any of 4. entries.*requested anyway"
     ):
         query_of(url, UNUSUAL).to_delayed()
 

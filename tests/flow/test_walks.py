@@ -1,9 +1,9 @@
-"""SPEC 3: a walk over a reference comes to its own target, or to its string; never to another section."""
+"""SPEC, "Archives": a walk over a reference leads to its own target, or to its string; never elsewhere."""
 
 import pytest
 
 from nomad_dask import ArchiveQuery
-from nomad_dask.pure.required import parse, sliced
+from nomad_dask.request.required import parse, sliced
 from nomad_dask.testing import serve
 
 

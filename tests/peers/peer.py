@@ -1,6 +1,7 @@
 """Runs nomad-lab's own ArchiveQuery, in nomad-lab's environment: a line of JSON in, a line of JSON out.
 
-A line is `{"query": N, "call": NAME, "args": [...], "kwargs": {...}}`; the call `new` makes query N. The answer is
+A line is `{"query": N, "call": NAME, "args": [...], "kwargs": {...}}`; the call `new` makes query N. The
+answer is
 `{"value": ..., "printed": TEXT}` or `{"error": [CLASS, TEXT], "printed": TEXT}`.
 """
 

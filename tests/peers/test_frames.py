@@ -1,4 +1,4 @@
-"""`entries_to_dataframe` makes nomad-lab's own wide frame, but for what SPEC 6 names; where nomad-lab errs, ours is right."""
+"""SPEC, "Layouts": `entries_to_dataframe` equals nomad-lab's wide frame, where that is right."""
 
 import asyncio
 import json
@@ -33,7 +33,9 @@ def both(peer: Any, ours: Any, url: Any, **arguments: Any) -> tuple[Any, Any]:
 
 
 def asked(url: Any) -> dict[str, Any]:
-    """The query that nomad-lab sent: with its condition on quantities, without which ours would list more entries."""
+    """The query that nomad-lab sent: with its condition on quantities, without which ours would list more
+    entries.
+    """
     listing = [seen.body for seen in url.log if seen.path == "entries/query"][-1]
     query: dict[str, Any] = listing["query"]
     return query
@@ -57,7 +59,7 @@ def native(value: Any) -> Any:
 
 
 def same(theirs: Any, mine: Any) -> bool:
-    """Whether two cells are equal. What cannot meet in one Arrow type is JSON text in ours (SPEC 7)."""
+    """Whether two cells are equal. What cannot meet in one Arrow type is JSON text in ours."""
     theirs, mine = native(theirs), native(mine)
     if theirs == mine or not isinstance(mine, str):
         return bool(theirs == mine)
@@ -93,7 +95,9 @@ def known(columns: Any) -> list[str]:
     "query", [{"results.material.elements": ["O"]}, {"results.material.elements": ["Si"]}]
 )
 def test_the_whole_archive_as_a_wide_frame(peer, ours, recorded, query):
-    """The same columns, sorted, the same values; ours has the code-specific ones too, and entry_id as its index."""
+    """The same columns, sorted, the same values; ours has the code-specific ones too, and entry_id as its
+    index.
+    """
     theirs, mine = both(peer, ours, recorded, query=query, results_max=15)
     wide, own = theirs.entries_to_dataframe(), mine.entries_to_dataframe(resolve_references=False)
     assert len(own) >= 10
@@ -118,9 +122,11 @@ def test_required_parts_as_a_wide_frame(peer, ours, recorded, required):
 
 
 def test_the_frame_of_the_guide(peer, ours, archive):
-    """The guide's filter; nomad-lab 2.0 shows its frame only if references are resolved, which it does not by default.
+    """The guide's filter; nomad-lab 2.0 shows its frame only if references are resolved, which it does not by
+    default.
 
-    Where something below the filter is numbered (`energy.contributions.0.value`), nomad-lab packs it into a cell.
+    Where something below the filter is numbered (`energy.contributions.0.value`), nomad-lab packs it into a
+    cell.
     """
     theirs, mine = both(peer, ours, archive, required=REFERRING, page_size=10, results_max=19)
     wide = theirs.entries_to_dataframe(keys_to_filter=[REFERENCE], resolve_references=True)
@@ -135,7 +141,9 @@ def test_the_frame_of_the_guide(peer, ours, archive):
 
 
 def test_resolved_references_stand_under_the_required_path_only(peer, ours, archive):
-    """nomad-lab's frame holds each target twice: also where the server placed it, below `run`. Ours does not."""
+    """nomad-lab's frame holds each target twice: also where the server placed it, below `run`. Ours does
+    not.
+    """
     theirs, mine = both(peer, ours, archive, required=REFERRING, results_max=19)
     wide = theirs.entries_to_dataframe(resolve_references=True)
     own = mine.entries_to_dataframe()
@@ -177,9 +185,11 @@ WRONG = {
 
 @pytest.mark.parametrize("keys", [pytest.param(keys, id=name) for name, keys in WRONG.items()])
 def test_a_filter_that_nomad_lab_gets_wrong(peer, ours, recorded, keys):
-    """nomad-lab's filter loses columns of numbered lists, packs them into cells, or fails; ours keeps them by name.
+    """nomad-lab's filter loses columns of numbered lists, packs them into cells, or fails; ours keeps them by
+    name.
 
-    A key ends at a dot or at the end of the name; it is cut off; a name that would be there twice stays whole.
+    A key ends at a dot or at the end of the name; it is cut off; a name that would be there twice stays
+    whole.
     """
     theirs, mine = both(peer, ours, recorded, required=PARTS, results_max=20)
     whole = theirs.entries_to_dataframe()

@@ -1,4 +1,4 @@
-"""A script of nomad-lab's users runs with its import line changed: names, defaults, messages (SPEC 3)."""
+"""SPEC, "ArchiveQuery": scripts for nomad-lab run with another import: names, defaults, messages."""
 
 import inspect
 import re
@@ -9,7 +9,9 @@ from nomad_dask import ArchiveQuery
 
 
 def test_the_guides_arguments_come_in_the_guides_order(peer):
-    """nomad-lab has a `batch_size` before `username`, which its guide does not know; ours keeps the guide's order."""
+    """nomad-lab has a `batch_size` before `username`, which its guide does not know; ours keeps the guide's
+    order.
+    """
     theirs = [name for name, _, _ in peer.signature()]
     own = [
         p.name
@@ -26,7 +28,9 @@ def test_every_argument_of_nomad_lab_is_known(peer):
 
 
 def test_defaults_are_nomad_labs(peer):
-    """But for what finds itself, the server that is asked for tokens, and `retry`, which is what nomad-lab documents."""
+    """But for what finds itself, the server that is asked for tokens, and `retry`, which is what nomad-lab
+    documents.
+    """
     theirs = {name: default for name, default, _ in peer.signature()}
     own = {
         name: p.default for name, p in inspect.signature(ArchiveQuery).parameters.items() if name in theirs

@@ -45,17 +45,21 @@ def in_sdist(dist):
         return {name.split("/", 1)[1] for name in opened.getnames() if "/" in name}
 
 
-def of_the_package():
-    """All files of the package, whatever their kind: code, the page's style and script, the marker of types."""
-    found = (ROOT / "nomad_dask").rglob("*")
-    return {str(p.relative_to(ROOT)) for p in found if p.is_file() and "__pycache__" not in p.parts}
+def of_the_package(*others):
+    """All files of the package, whatever their kind: code, the page's style and script, the marker of types;
+    but for what is compiled, and files that end otherwise.
+    """
+    found = (p for p in (ROOT / "nomad_dask").rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    return {str(p.relative_to(ROOT)) for p in found if p.suffix not in (".so", ".pyd", *others)}
 
 
 def test_the_wheel_is_the_package_whole_and_nothing_else(in_wheel):
     about = f"nomad_dask-{nomad_dask.__version__}.dist-info/"
     names = set(in_wheel.namelist())
-    assert {name for name in names if not name.startswith(about)} == of_the_package()
-    assert {"nomad_dask/py.typed", "nomad_dask/pure/page/page.css", f"{about}licenses/LICENSE"} <= names
+    (core,) = (name for name in names if name.startswith("nomad_dask/_core/native."))
+    held = {name for name in names if not name.startswith(about)}
+    assert held - {core} == of_the_package(".cpp", ".hpp")
+    assert {"nomad_dask/py.typed", "nomad_dask/report_page/page.css", f"{about}licenses/LICENSE"} <= names
     assert in_wheel.read(f"{about}licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
 
 
@@ -104,7 +108,7 @@ def test_the_wheel_runs_the_demonstration_where_there_was_nothing(wheel, tmp_pat
         return done.stdout
 
     run("pip", "install", "--quiet", "--disable-pip-version-check", wheel)
-    assert run("nomad-dask", "--version") == f"nomad-dask {nomad_dask.__version__}\n"
+    assert run("nomad-dask", "--version") == f"nomad-dask {nomad_dask.__version__}, core: compiled\n"
     assert re.search(r"2,000 entries in demo .*, 0 failed", run("nomad-dask", "demo"))
     look = "import nomad_dask, pandas; print(nomad_dask.__file__, len(pandas.read_parquet('demo/data')))"
     home, entries = run("python", "-c", look).split()

@@ -1,4 +1,4 @@
-"""What `download` returns (SPEC 3): mappings by item, the schema's view by attribute, references followed."""
+"""SPEC, "Archives": mappings by item, the schema's view by attribute, references followed."""
 
 import copy
 import keyword
@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nomad_dask.pure.errors import UnreachableError, UserError
-from nomad_dask.pure.sections import Definitions
-from nomad_dask.query import archive as module
-from nomad_dask.query.archive import Archive, remember
-from nomad_dask.query.views import Section, Sections
+from nomad_dask.archive import archive as module
+from nomad_dask.archive.archive import Archive, remember
+from nomad_dask.archive.section import Section, SectionList
+from nomad_dask.errors import UnreachableError, UserError
+from nomad_dask.metainfo.definitions import Definitions
 
 NUMBERS = {"type": "array", "items": {"type": "number", "unit": "meter"}}
 RUN = {"$ref": "#/$defs/s.Run"}
@@ -90,12 +90,14 @@ def reachable(key: str) -> bool:
 
 
 def compare(view: Any, tree: Any) -> int:
-    """Walk by attributes beside the JSON; how many leaves were compared. References are compared by their target."""
+    """Walk by attributes beside the JSON; how many leaves were compared. References are compared by their
+    target.
+    """
     if isinstance(tree, dict):
         assert isinstance(view, Section | Archive)
         assert view == tree
         return sum(compare(getattr(view, key), value) for key, value in tree.items() if reachable(key))
-    if isinstance(view, Sections):
+    if isinstance(view, SectionList):
         assert len(view) == len(tree)
         return sum(compare(item, value) for item, value in zip(view, tree, strict=True)) or int(not tree)
     if isinstance(tree, str) and not isinstance(view, str):
@@ -163,7 +165,7 @@ def test_energies_convert_to_electron_volts(shared_data: Path, served: Definitio
 
 
 def test_the_guides_walk(shared_data: Path, served: Definitions) -> None:
-    """SPEC 3: `entry.workflow2.results.calculation_result_ref.energy.total.value`, its unit and all."""
+    """`entry.workflow2.results.calculation_result_ref.energy.total.value`, its unit and all."""
     walked = 0
     for entry in recorded(shared_data):
         view = Archive(entry["archive"], entry["entry_id"], entry["upload_id"], served)
@@ -221,9 +223,9 @@ def test_the_schema_is_asked_for_once() -> None:
 
 def test_pint_is_imported_by_the_first_unit_only() -> None:
     code = (
-        "import sys; from nomad_dask.query.archive import Archive;"
-        "from nomad_dask.pure.sections import Definitions;"
-        "d = Definitions({'properties': {'e': {'type': 'number', 'unit': 'joule'}, 's': {'type': 'string'}}});"
+        "import sys; from nomad_dask.archive.archive import Archive;"
+        "from nomad_dask.metainfo.definitions import Definitions;"
+        "d = Definitions({'properties': {'e': {'type': 'number', 'unit': 'joule'}, 's': {'type': 'string'}}});"  # noqa: E501
         "a = Archive({'e': 1.0, 's': 'x'}, 'E', 'U', d); a.s; assert 'pint' not in sys.modules;"
         "a.e; assert 'pint' in sys.modules"
     )
@@ -240,7 +242,7 @@ def test_none_for_what_the_schema_defines_and_an_error_for_what_it_does_not() ->
         section.enrgy  # noqa: B018
     with pytest.raises(AttributeError, match="entry E has no 'ran'.* did you mean 'run'"):
         wrapped({}).ran  # noqa: B018
-    with pytest.raises(AttributeError, match=r"take one, as run\[0\]\.energy"):
+    with pytest.raises(AttributeError, match=r"select one, such as run\[0\]\.energy"):
         wrapped({"run": [{}]}).run.energy  # noqa: B018
     assert not hasattr(section, "enrgy")
 
@@ -399,7 +401,7 @@ def test_text_that_looks_like_a_path_is_text() -> None:
 
 def test_lists_of_sections_are_sequences() -> None:
     runs = wrapped({"run": [{"energy": float(n)} for n in range(5)] + [None]}).run
-    assert isinstance(runs, Sections)
+    assert isinstance(runs, SectionList)
     assert len(runs) == 6
     assert runs[-1] is None
     assert runs[-2].energy.magnitude == 4.0
@@ -570,5 +572,13 @@ def test_any_json_is_walked_without_surprise(tree: dict[str, Any]) -> None:
         repr(view)
         if depth < 4 and isinstance(view, Section | Archive):
             waiting += [(getattr(view, name), depth + 1) for name in view]
-        elif depth < 4 and isinstance(view, Sections):
+        elif depth < 4 and isinstance(view, SectionList):
             waiting += [(item, depth + 1) for item in view]
+
+
+def test_a_unit_that_pint_does_not_know_leaves_the_number() -> None:
+    from nomad_dask.archive.section import with_unit
+
+    assert (
+        with_unit(1.5, "florbs") == 1.5 and with_unit([1, 2], ")(") == [1, 2] and with_unit(3, "joule").units
+    )

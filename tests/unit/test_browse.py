@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nomad_dask.pure import browse
-from nomad_dask.pure.browse import About
-from nomad_dask.pure.sections import Definitions
+from nomad_dask.metainfo import browse
+from nomad_dask.metainfo.browse import About
+from nomad_dask.metainfo.definitions import Definitions
 from nomad_dask.testing.generated.schema import schema_json
 
 RING: dict[str, Any] = {
@@ -98,7 +98,7 @@ def test_what_only_more_specific_sections_have_comes_last_and_says_so() -> None:
 
 
 def test_sections_within_themselves_and_references_end() -> None:
-    assert [".".join(place) for place in browse.places(Definitions(RING))] == [
+    assert [".".join(place) for place in browse.paths_below(Definitions(RING))] == [
         "any",
         "run",
         "run.gap",
@@ -160,26 +160,29 @@ def test_a_search_finds_what_one_looks_for(definitions: Definitions, words: str,
     ],
 )
 def test_a_wrong_path_names_the_one_that_was_meant(definitions: Definitions, wrong: str, right: str) -> None:
-    assert right in browse.meant(definitions, tuple(wrong.split(".")))
+    assert right in browse.suggest(definitions, tuple(wrong.split(".")))
 
 
 def test_where_nothing_is_near_it_is_told_what_there_is(recorded: Definitions) -> None:
-    assert browse.meant(recorded, ("results", "zzzz")) == ()
-    assert browse.there(recorded, ("results", "zzzz")) == "results has material, method, properties, eln"
-    assert browse.there(recorded, ("results", "material", "n_elements", "x")).startswith(
-        "results.material.n_elements is int64, with nothing below"
+    assert browse.suggest(recorded, ("results", "zzzz")) == ()
+    assert (
+        browse.describe_parent(recorded, ("results", "zzzz"))
+        == "results has material, method, properties, eln"
     )
-    assert browse.meant(recorded, ("results", "material")) == ()
+    assert browse.describe_parent(recorded, ("results", "material", "n_elements", "x")).startswith(
+        "results.material.n_elements is int64, and the schema has nothing below it"
+    )
+    assert browse.suggest(recorded, ("results", "material")) == ()
 
 
 def test_all_places_have_something_said_of_them(definitions: Definitions) -> None:
     """Each quantity has a type, each path comes back from its own name; none is there twice."""
-    places = browse.places(definitions)
+    places = browse.paths_below(definitions)
     assert len(set(places)) == len(places) > 500
     for place in places[::7]:
         found = browse.about(definitions, place)
         assert found is not None and found.path == ".".join(place) and found.kind
-        assert browse.meant(definitions, place) == ()
+        assert browse.suggest(definitions, place) == ()
 
 
 @given(st.lists(st.text(max_size=5) | st.sampled_from(["run", "part", "run[0]", "next"]), max_size=4))
@@ -187,6 +190,6 @@ def test_any_keys_may_be_asked_about(keys: list[str]) -> None:
     ring = Definitions(RING)
     browse.about(ring, tuple(keys))
     browse.inside(ring, tuple(keys))
-    browse.meant(ring, tuple(keys))
-    browse.there(ring, tuple(keys))
+    browse.suggest(ring, tuple(keys))
+    browse.describe_parent(ring, tuple(keys))
     browse.search(ring, " ".join(keys))

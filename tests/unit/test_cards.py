@@ -1,4 +1,6 @@
-"""Issue 7: how values look in a notebook: short, escaped, in the notebook's own colours, and made of what is there."""
+"""Issue 7: how values look in a notebook: short, escaped, in the notebook's own colours, and made of what is
+there.
+"""
 
 import re
 from html.parser import HTMLParser
@@ -6,14 +8,16 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_progress import progresses
+from progresses import progresses
 
 from nomad_dask import ArchiveQuery
-from nomad_dask.pure import cards
-from nomad_dask.pure.history import Run
-from nomad_dask.pure.report import Failure, Receipt, Report
-from nomad_dask.pure.segments import Plan, even_bounds, segments_between, spread
-from nomad_dask.query.archive import Archive
+from nomad_dask.archive.archive import Archive
+from nomad_dask.dataset.history import Run
+from nomad_dask.dataset.report import Receipt, Report
+from nomad_dask.progress.progress import CardState, progress_card
+from nomad_dask.request import Failure
+from nomad_dask.request.segments import Plan, even_bounds, segments_between, spread
+from nomad_dask.text.html import rows_card
 
 EVIL = "<script>alert('&\"')</script>"
 VOID = {"br", "img"}
@@ -43,7 +47,9 @@ class Checked(HTMLParser):
 
 
 def seen(html):
-    """The page's words, after a look at what it is made of: nothing that runs or loads, no colour of text or ground."""
+    """The page's words, after a look at what it is made of: nothing that runs or loads, no colour of text or
+    ground.
+    """
     page = Checked(html)
     assert not {*page.elements} & {"script", "style", "iframe", "img", "link", "a"}
     for style in page.styles:
@@ -113,14 +119,14 @@ def test_any_json_can_be_shown(tree):
     seen(Archive(tree, "E", "U")._repr_html_())
 
 
-@given(progresses, st.sampled_from(cards.State), st.text())
+@given(progresses, st.sampled_from(CardState), st.text())
 def test_any_progress_can_be_shown(progress, state, label):
-    assert progress.counted() in seen(cards.progress_card(label, progress, state))
+    assert progress.entries_text() in seen(progress_card(label, progress, state))
 
 
 @given(st.integers(0, 30), st.integers(4, 12), st.integers(0, 3))
 def test_of_many_rows_the_first_and_last_few_are_shown_and_the_others_counted(n, most, last):
-    html = cards.rows_card("", ["name"], [[f"row-{i}-"] for i in range(n)], most=most, last=last)
+    html = rows_card("", ["name"], [[f"row-{i}-"] for i in range(n)], max_rows=most, last=last)
     shown = [int(i) for i in re.findall(r"row-(\d+)-", str(html))]
     if n <= most:
         assert shown == [*range(n)] and "more" not in html
@@ -135,6 +141,6 @@ def test_a_report_says_how_it_ended_and_what_is_amiss():
     run = Run(1, "2026-01-01", "2026-01-02", finished="2026-01-02", added=5)
     assert "Not finished" in seen(Report.of(plan, [whole])._repr_html_())
     failed = seen(Report.of(plan, [whole, Receipt(1, "M", "", 3, failures=(lost,))])._repr_html_())
-    assert "not all entries" in failed and "failures.parquet" in failed
+    assert "some entries are missing" in failed and "failures.parquet" in failed
     complete = seen(Report.of(plan, [whole, Receipt(1, "M", "", 4)], run)._repr_html_())
     assert "Complete" in complete and "5 new" in complete and "failures.parquet" not in complete

@@ -1,4 +1,6 @@
-"""A harvest's progress in a terminal: nothing of it is cut off where the terminal ends; on a pipe it is lines."""
+"""A harvest's progress in a terminal: nothing of it is cut off where the terminal ends; on a pipe it is
+lines.
+"""
 
 import re
 import subprocess
@@ -8,9 +10,9 @@ import pytest
 from terminals import terminal
 
 HALF = """
-from nomad_dask.console import shown
-from nomad_dask.pure.report import Report
-with shown() as show:
+from nomad_dask.progress.display import terminal_progress
+from nomad_dask.dataset.report import Report
+with terminal_progress() as show:
     show(Report(10, 1000))
     show(Report(10, 1000, done=5, rows=500, n_bytes=12_345_678, requests=321, seconds=10.0))
 """
@@ -35,9 +37,9 @@ def test_on_a_pipe_it_is_lines():
 
 def test_where_the_whole_is_not_known_no_share_is_told():
     code = """
-from nomad_dask.display.terminal import bar
-from nomad_dask.pure.progress import Progress
-with bar() as show:
+from nomad_dask.progress.display import terminal_bar
+from nomad_dask.progress.progress import Progress
+with terminal_bar() as show:
     show(Progress())
 """
     with terminal([sys.executable, "-c", code]) as ours:

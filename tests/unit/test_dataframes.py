@@ -1,4 +1,4 @@
-"""entries_to_dataframe (SPEC 6, 7): the wide frame, the dict of frames, the filter, the types that pandas gets."""
+"""SPEC, "Layouts", "Types": entries_to_dataframe: wide, one frame per path, the filter, pandas types."""
 
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from nomad_dask.pure import types
-from nomad_dask.pure.errors import UserError
-from nomad_dask.pure.growing import Blocks
-from nomad_dask.pure.leaves import leaves
-from nomad_dask.pure.required import Required, parse
-from nomad_dask.pure.schema import infer
-from nomad_dask.pure.sections import Definitions
+from nomad_dask.common import types
+from nomad_dask.errors import UserError
+from nomad_dask.layouts.schema import infer
+from nomad_dask.layouts.walk import leaves
+from nomad_dask.layouts.wide import Blocks
+from nomad_dask.metainfo.definitions import Definitions
 from nomad_dask.query.dataframes import entries_to_dataframe, path_tables, wide_table
+from nomad_dask.request.required import Required, parse
 
 WHOLE = parse("*")
 REFERENCE = "workflow2.results.calculation_result_ref"
@@ -245,7 +245,8 @@ def recorded(shared_data: Path) -> list[tuple[str, str, Any]]:
 
 def test_the_wide_frame_of_the_recorded_archives(recorded: list[tuple[str, str, Any]]) -> None:
     """Its columns are their leaves, its values the leaves' values."""
-    frame = wide(entries=recorded)
+    frame = entries_to_dataframe(lambda: (recorded[k : k + 40] for k in range(0, len(recorded), 40)), WHOLE)
+    assert isinstance(frame, pd.DataFrame)
     schema = infer([archive for _, _, archive in recorded], WHOLE)
     assert frame.columns.tolist() == sorted(schema.names)
     rows = {name: frame[name].to_dict() for name in frame.columns[::23]}
@@ -274,7 +275,9 @@ def answered(record: Any) -> tuple[Required, list[tuple[str, str, Any]]]:
 
 
 def test_the_guides_frame(answers: dict[str, Any]) -> None:
-    """`keys_to_filter=['workflow2.results.calculation_result_ref']` gives the columns that the guide shows."""
+    """`keys_to_filter=['workflow2.results.calculation_result_ref']` gives the columns that the guide
+    shows.
+    """
     required, entries = answered(answers["reference within the upload, in place"])
     frame = wide([REFERENCE], required, entries)
     assert frame.columns.tolist() == [

@@ -1,11 +1,12 @@
-"""SPEC 9: what of a server's listing is news to a dataset, and up to when its segments are known."""
+"""SPEC, "Updates": which listed entries are new to a dataset, and up to when its segments are known."""
 
 from datetime import UTC, datetime, timedelta
 
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nomad_dask.pure.history import (
+from nomad_dask.dataset.history import (
     OVERLAP,
     TIMES,
     Run,
@@ -16,8 +17,8 @@ from nomad_dask.pure.history import (
     moved_since,
     stamp,
 )
-from nomad_dask.pure.report import Receipt, Report
-from nomad_dask.pure.segments import ALPHABET, Plan, cut_ids, segments_between
+from nomad_dask.dataset.report import Receipt, Report
+from nomad_dask.request.segments import ALPHABET, Plan, cut_ids, segments_between
 
 ids = st.text(ALPHABET, min_size=1, max_size=28)
 moments = st.datetimes(datetime(2015, 1, 1), datetime(2030, 1, 1))
@@ -97,6 +98,21 @@ def test_what_updates_moved_is_due_instead_of_what_was_planned():
 
 @given(st.builds(Run, st.integers(1, 9), st.just(CREATED), st.just(CREATED), prune=st.booleans()))
 def test_runs_and_receipts_come_back_from_json(one):
-    assert Run.from_json(one.to_json()) == one
-    receipt = Receipt(0, "", "", 1, bare=("A",), run=2, seen={"A": "x"}, planned=4)
-    assert Receipt.from_json(receipt.to_json()) == receipt
+    assert Run.from_json(orjson.loads(orjson.dumps(one.to_json()))) == one
+    receipt = Receipt(0, "", "", 1, "A", "A", bare=("A",), run=2, seen={"A": "x"}, planned=4)
+    assert Receipt.from_json(orjson.loads(orjson.dumps(receipt.to_json()))) == receipt
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(TIMES),
+        st.one_of(st.none(), st.text(), st.integers(), st.lists(st.text())),
+        max_size=3,
+    )
+)
+def test_times_of_any_kind_are_news_rather_than_an_error(row):
+    stamped = stamp(row)
+    assert len(stamped.split(" ")) == len(TIMES)
+    assert is_recent(stamped, "0001-01-02T00:00:00+00:00") in (True, False)
+    if any(value is not None and not isinstance(value, str) and value for value in row.values()):
+        assert is_recent(stamped, "2020-01-01T00:00:00+00:00")

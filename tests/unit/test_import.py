@@ -11,7 +11,7 @@ import pytest
 
 import nomad_dask
 
-DONE_WITHOUT = ("IPython", "keyring")
+DONE_WITHOUT = ("IPython", "keyring", "polars")
 HEAVY = ("dask", "distributed", "pandas", "pyarrow", "aiohttp")
 
 
@@ -39,7 +39,7 @@ def test_the_command_line_begins_fast(asked):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     if asked == "--version":
-        assert done.stdout.splitlines()[0] == f"nomad-dask {nomad_dask.__version__}"
+        assert done.stdout.splitlines()[0].startswith(f"nomad-dask {nomad_dask.__version__}, core: ")
 
 
 def test_public_names_are_there():
@@ -47,6 +47,16 @@ def test_public_names_are_there():
         assert getattr(nomad_dask, name) is not None
     with pytest.raises(AttributeError, match="ArchiveQuery"):
         nomad_dask.ArchiveQuerry  # noqa: B018
+
+
+def test_what_people_hold_is_exported_and_an_old_name_warns():
+    from nomad_dask import Failure, Plan, Report, errors, update_dataset
+
+    assert {Failure.__name__, Plan.__name__, Report.__name__} == {"Failure", "Plan", "Report"}
+    assert issubclass(errors.RefusedError, errors.UserError)
+    assert not issubclass(errors.UnreachableError, errors.UserError | ValueError)
+    with pytest.warns(DeprecationWarning, match="update_dataset"):
+        assert nomad_dask.update is update_dataset
 
 
 def test_what_is_imported_is_said_to_be_needed():

@@ -5,7 +5,7 @@ import threading
 import pyarrow as pa
 import pytest
 
-from nomad_dask.edges.memory import system_memory
+from nomad_dask.common.memory import system_memory
 
 
 @pytest.fixture(autouse=True)

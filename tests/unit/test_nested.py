@@ -1,4 +1,4 @@
-"""The layout **nested** (SPEC 6): one row per entry, one column per required path, and the archives come back."""
+"""SPEC, "Layouts": nested: one row per entry, one column per path; archives can be restored."""
 
 import pickle
 from collections.abc import Iterable
@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Row, many, many_with_gaps, requireds
 
-from nomad_dask.pure import nested, types
-from nomad_dask.pure.errors import UnknownValueError, UserError
-from nomad_dask.pure.nested import Nested, NestedSchema, infer_nested, to_json_rows
-from nomad_dask.pure.required import Required, parse
-from nomad_dask.pure.sections import Definitions
+from nomad_dask.common import types
+from nomad_dask.errors import UnknownValueError, UserError
+from nomad_dask.layouts import nested
+from nomad_dask.layouts.nested import Nested, NestedSchema, infer_nested, to_json_rows
+from nomad_dask.metainfo.definitions import Definitions
+from nomad_dask.request.required import Required, parse
 
 WHOLE = parse("*")
 
@@ -121,12 +122,10 @@ def test_a_reference_above_a_leaf_stays_in_more_once() -> None:
 def test_on_new_raise_names_the_entry_and_the_value_but_lets_nulls_pass() -> None:
     builder = Nested(infer_nested([{"a": {"x": 1}}], WHOLE), WHOLE, on_new="raise")
     builder.append("good", None, {"a": {"x": None}})
-    builder.flush()
-    builder.append("bad", None, {"a": {"y": 1}})
     with pytest.raises(
         UnknownValueError, match=r"entry bad: a\.y does not fit the schema, and the value is 1;"
     ):
-        builder.flush()
+        builder.append("bad", None, {"a": {"y": 1}})
     with pytest.raises(UserError, match="on_new"):
         Nested(NestedSchema(), WHOLE, on_new="ignore")  # type: ignore[arg-type]
 

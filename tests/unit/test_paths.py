@@ -1,10 +1,10 @@
-"""The spelling of paths (SPEC 6): names can always be taken apart again."""
+"""SPEC, "Paths": every name can be split again."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nomad_dask.pure import paths
+from nomad_dask.common import paths
 
 keys = st.lists(st.text(alphabet=st.sampled_from("ab.\\[0\n é"), max_size=5) | st.text(), min_size=1)
 
@@ -42,6 +42,6 @@ def test_any_text_can_be_taken_apart(name: str) -> None:
 
 
 def test_a_path_matches_at_a_dot_or_the_end() -> None:
-    assert paths.below("run.0.energy", "run.0")
-    assert paths.below("run.0", "run.0")
-    assert not paths.below("run.01", "run.0")
+    assert paths.is_below("run.0.energy", "run.0")
+    assert paths.is_below("run.0", "run.0")
+    assert not paths.is_below("run.01", "run.0")

@@ -11,5 +11,5 @@ def test_between_its_markers_and_nothing_else(tmp_path):
     assert placed.place("x", "new", readme) == "written to README.md"
     assert readme.read_text() == "a\n<!-- begin x -->\nnew\n<!-- end x -->\nb\n<!-- begin y -->\n"
     for mark in ("y", "z"):
-        assert "nothing is written" in placed.place(mark, "lost", readme)
+        assert "nothing written" in placed.place(mark, "lost", readme)
     assert "lost" not in readme.read_text()

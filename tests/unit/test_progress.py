@@ -3,28 +3,19 @@
 import orjson
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from progresses import progresses, tallies
 
-from nomad_dask.pure.progress import Done, Progress
-from nomad_dask.pure.report import Failure, Receipt, Report
-from nomad_dask.pure.segments import Plan, segments_between
-
-amounts = st.integers(0, 10**9)
-tallies = st.builds(Done, amounts, amounts, amounts, amounts, st.integers(0, 500))
-progresses = st.builds(
-    Progress,
-    tallies,
-    st.none() | amounts,
-    st.none() | st.integers(0, 500),
-    st.just(0.0) | st.floats(1e-3, 1e6),
-    tallies,
-)
+from nomad_dask.dataset.report import Receipt, Report
+from nomad_dask.progress.progress import Progress, WorkDone
+from nomad_dask.request import Failure
+from nomad_dask.request.segments import Plan, segments_between
 
 
 @given(progresses)
 def test_any_progress_can_be_told(progress):
     assert progress.share is None or 0 <= progress.share <= 1
     assert progress.left is None or progress.left >= 0
-    assert progress.line().startswith(progress.counted()) and "failed" in progress.line()
+    assert progress.line().startswith(progress.entries_text()) and "failed" in progress.line()
     assert orjson.loads(orjson.dumps(progress.to_json()))["entries"] == progress.done.entries
 
 
@@ -48,14 +39,14 @@ def test_rates_and_the_time_left_are_of_this_run(before, more, seconds):
 
 
 def test_one_line_of_words():
-    earlier = Done(1000, 0, 500_000, 10, 1)
-    progress = Progress(earlier + Done(1000, 2, 3_000_000, 20, 1), 10_000, 10, 10.0, earlier)
+    earlier = WorkDone(1000, 0, 500_000, 10, 1)
+    progress = Progress(earlier + WorkDone(1000, 2, 3_000_000, 20, 1), 10_000, 10, 10.0, earlier)
     assert progress.line() == (
         "2,000 of 10,000 entries, 3.5 MB, 100 entries/s, 300 kB/s, 2 requests/s, 2 failed, 80 s left"
     )
-    assert Progress(Done(), 10).line() == "0 of 10 entries, 0 bytes, 0 failed"
-    assert Progress(Done(12), 10).counted() == "12 of 12 entries", "the total was an estimate"
-    assert Progress(Done(12)).counted() == "12 entries"
+    assert Progress(WorkDone(), 10).line() == "0 of 10 entries, 0 bytes, 0 failed"
+    assert Progress(WorkDone(12), 10).entries_text() == "12 of 12 entries", "the total was an estimate"
+    assert Progress(WorkDone(12)).entries_text() == "12 entries"
 
 
 def test_a_report_and_the_receipts_that_it_adds_up_say_the_same():
@@ -64,7 +55,7 @@ def test_a_report_and_the_receipts_that_it_adds_up_say_the_same():
     receipts = [Receipt(0, "", "M", 3, n_bytes=10, requests=2)]
     receipts += [Receipt(1, "M", "", 3, failures=(lost,), n_bytes=5, requests=9)]
     first, both = Report.of(plan, receipts[:1]), Report.of(plan, receipts)
-    assert Done.of(both) == Done.of(receipts[0]) + Done.of(receipts[1]) == Done(7, 1, 15, 11, 2)
-    progress = Progress.of_reports(both, first)
+    assert both.work_done() == receipts[0].work_done() + receipts[1].work_done() == WorkDone(7, 1, 15, 11, 2)
+    progress = both.progress(first)
     assert (progress.total, progress.segments, progress.share, progress.left) == (7, 2, 1.0, 0.0)
-    assert Progress.of_reports(first).before == Done()
+    assert first.progress().before == WorkDone()

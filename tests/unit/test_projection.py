@@ -1,4 +1,4 @@
-"""Projection (SPEC 8): some columns ask for the part of `required` that they need, and their values stay."""
+"""SPEC, "Lazy dataframes": columns request only the part of `required` that they need."""
 
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Archives, Row, requireds, rows_of
 
-from nomad_dask.pure.errors import UserError
-from nomad_dask.pure.layouts import NESTED, TABLES, WIDE
-from nomad_dask.pure.leaves import leaves
-from nomad_dask.pure.projection import MOST_TEXT, NOTHING, narrow
-from nomad_dask.pure.references import resolve
-from nomad_dask.pure.required import Required, parse
-from nomad_dask.pure.schema import RESERVED, Column, Schema, infer
-from nomad_dask.pure.sections import Definitions
+from nomad_dask.errors import UserError
+from nomad_dask.layouts.layouts import NESTED, TABLES, WIDE
+from nomad_dask.layouts.projection import MOST_TEXT, NOTHING, narrow
+from nomad_dask.layouts.schema import RESERVED, Column, Schema, infer
+from nomad_dask.layouts.walk import leaves
+from nomad_dask.metainfo.definitions import Definitions
+from nomad_dask.request.references import resolve
+from nomad_dask.request.required import Required, parse
 
 WHOLE = parse("*")
 REFERENCES = ("#/a", "#/b", "/a/b", "/a/0", "#/b/0/a", "../upload/archive/E#/a")
@@ -28,7 +28,9 @@ many = rows_of(
 
 
 def answers(archive: Row, required: Required) -> Row:
-    """The leaves of what a server sends: the parts asked for, references resolved where a dict stands under them."""
+    """The leaves of what a server sends: the parts asked for, references resolved where a dict stands under
+    them.
+    """
     return dict(leaves(resolve(archive, required), required))
 
 
@@ -105,7 +107,9 @@ def wide(*names: str) -> Schema:
     ],
 )
 def test_by_example(tree: Any, columns: list[str], narrower: Any) -> None:
-    """`ref` is a column of its own in the schema: somewhere a value stands there, which a dict would resolve."""
+    """`ref` is a column of its own in the schema: somewhere a value stands there, which a dict would
+    resolve.
+    """
     schema = wide("ref", "ref.n", "x.e[0]", "*.n", *columns)
     assert narrow(parse(tree), columns, schema).tree == narrower
 

@@ -1,4 +1,6 @@
-"""What the comparison makes of its runs (`benchmarks/comparison/ratios.py`): medians, ratios, and which promises hold."""
+"""What the comparison makes of its runs (`benchmarks/comparison/ratios.py`): medians, ratios, and which
+promises hold.
+"""
 
 from typing import Any
 

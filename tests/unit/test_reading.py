@@ -1,4 +1,4 @@
-"""nomad_api, archives: what the embedded archive's `required` engine makes of an archive."""
+"""NOMAD_API, "Archives": the `required` engine of the embedded archive."""
 
 import copy
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 import orjson
 import pytest
 
+from nomad_dask.metainfo.definitions import Definitions
 from nomad_dask.testing.generate import generate
-from nomad_dask.testing.reading import Required, read
+from nomad_dask.testing.generated.schema import schema_json
+from nomad_dask.testing.reading import RequiredReader, read
 from nomad_dask.testing.refused import Refused
 
 REF = "calculation_result_ref"
@@ -41,7 +43,7 @@ def reading(
     if in_place:
         required = {"resolve-inplace": True, **required}
     before = copy.deepcopy(tree)
-    result = read(Required.parse(required), tree, "UPLOAD", fetch)
+    result = read(RequiredReader.parse(required), tree, "UPLOAD", fetch)
     assert tree == before
     return result
 
@@ -73,7 +75,7 @@ def test_slices_are_compact_and_have_their_quirks(key: str, numbers: list[int] |
 @pytest.mark.parametrize("key", ["run[a]", "run[ 0 ]", "run[0:2:1]", "run[]", "run[0", "run]0[", ""])
 def test_a_bad_key_is_a_422(key: str) -> None:
     with pytest.raises(Refused) as refused:
-        Required.parse({key: "*"})
+        RequiredReader.parse({key: "*"})
     assert (refused.value.status, refused.value.detail[0]["msg"]) == (422, "invalid required key")
 
 
@@ -118,7 +120,7 @@ def test_a_path_that_is_also_asked_for_loses_the_referenced_part() -> None:
 
 
 def test_a_list_of_references() -> None:
-    tree = archive(["#/run/0/calculation/3", "#/run/0/calculation/9", "/run/0/calculation/0"])
+    tree = archive(["#/run/0/calculation/3", "/run/0/calculation/0"])
     wanted = {"workflow2": {"results": {REF: {"energy": "*"}}}}
     assert reading(wanted, tree, in_place=True)["workflow2"]["results"][REF] == [
         {"energy": {"total": 3}},
@@ -130,6 +132,47 @@ def test_a_list_of_references() -> None:
         None,
         {"energy": {"total": 3}},
     ]
+
+
+def test_a_list_that_holds_a_reference_which_leads_nowhere_is_left_out() -> None:
+    """As the application does it: `calculations_ref` of an entry whose second of two is out of range."""
+    tree = archive(["#/run/0/calculation/3", "#/run/0/calculation/9", "/run/0/calculation/0"])
+    wanted = {"workflow2": {"results": {REF: {"energy": "*"}}}}
+    assert reading(wanted, tree, in_place=True)["workflow2"]["results"] == {}
+    assert reading(wanted, tree)["workflow2"]["results"] == {}
+    assert reading({"workflow2": {"results": {REF: "*"}}}, tree)["workflow2"]["results"] == {
+        REF: tree["workflow2"]["results"][REF]
+    }
+
+
+def test_what_is_no_reference_stays() -> None:
+    tree = archive("31e2734c-8178-5296-92d3-0753640093df")
+    assert reading(THROUGH, tree, in_place=True)["workflow2"]["results"] == tree["workflow2"]["results"]
+
+
+@pytest.mark.parametrize("below", [{"energy": {"total": {"value": "*"}}}, {"*": "*"}])
+def test_the_target_of_a_base_section_holds_only_what_that_knows(below: Any) -> None:
+    """As the application answers: `{}` of a calculation, whose `m_def` is not written; of a section with one
+    what it knows.
+    """
+    tree = {
+        "run": [{"calculation": [{"energy": {"total": {"value": 1.5}}}]}],
+        "workflow2": {
+            "m_def": "simulationworkflowschema.single_point.SinglePoint",
+            "outputs": [{"section": "#/run/0/calculation/0"}, {"section": "/workflow2"}],
+            "results": {"calculation_result_ref": "#/run/0/calculation/0"},
+        },
+    }
+    definitions = Definitions(orjson.loads(schema_json()))
+    wanted = {"workflow2": {"outputs": {"section": below}, "results": {"calculation_result_ref": below}}}
+    asked = RequiredReader.parse({"resolve-inplace": True, **wanted})
+    found = read(asked, tree, "UPLOAD", nobody, definitions)["workflow2"]
+    assert found["outputs"][0] == {"section": {}}
+    assert found["outputs"][1]["section"]["m_def"] == tree["workflow2"]["m_def"]
+    assert found["results"]["calculation_result_ref"] == {"energy": {"total": {"value": 1.5}}}
+    resolved = RequiredReader.parse({"workflow2": "include-resolved"})
+    placed = read(resolved, tree, "UPLOAD", nobody, definitions)
+    assert placed["run"][0]["calculation"][0]["energy"] == {"total": {"value": 1.5}}
 
 
 def test_a_target_within_another_target_does_not_change_the_archive() -> None:
@@ -210,7 +253,7 @@ def test_a_reference_to_another_installation_is_a_400_in_place_only() -> None:
 )
 def test_a_rendered_template_that_is_filled_equals_the_archive_that_is_read(required: Any) -> None:
     """The short way of serving generated archives gives what the long way gives."""
-    corpus, parsed = generate(150, seed=3), Required.parse(required)
+    corpus, parsed = generate(150, seed=3), RequiredReader.parse(required)
     short = 0
     for i, entry in enumerate(corpus.entries):
         shape = corpus.shape(i)

@@ -1,4 +1,4 @@
-"""References in plain JSON (SPEC 6): resolved as the server does in place, cycles ended, answers joined."""
+"""SPEC, "References": in plain JSON: resolved as the server does in place, cycles ended, answers joined."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from nomad_dask.pure.references import merge, resolve
-from nomad_dask.pure.required import parse, prune
+from nomad_dask.request.references import merge, resolve
+from nomad_dask.request.required import parse, prune
 
 
 def records(folder: Path) -> dict[str, dict[str, Any]]:

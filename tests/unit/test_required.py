@@ -1,4 +1,4 @@
-"""The required tree (SPEC 6): what is refused, which paths it names, what is sent, how it is cut."""
+"""SPEC, "Required": what is refused, which paths a tree names, what is sent, how it is split."""
 
 import json
 import pickle
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nomad_dask.pure.errors import RequiredError, UserError
-from nomad_dask.pure.references import merge
-from nomad_dask.pure.required import Required, parse, prune, split
+from nomad_dask.errors import RequiredError, UserError
+from nomad_dask.request.references import merge
+from nomad_dask.request.required import Required, parse, prune, split
 
 REFERENCE = {
     "workflow2": {

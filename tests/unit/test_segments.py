@@ -1,4 +1,4 @@
-"""SPEC 4: the interval `after < entry_id <= upto`, cuts by arithmetic and by ids, the plan as a value."""
+"""SPEC, "Segments", "Plan": `after < entry_id <= upto`, cuts by arithmetic and by ids, plans as values."""
 
 import itertools
 import pickle
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nomad_dask.pure.segments import (
+from nomad_dask.request.segments import (
     ALPHABET,
     Density,
     Plan,
@@ -92,13 +92,15 @@ def counted(entries, segments):
 
 
 def test_a_density_is_halved_where_it_is_uneven():
-    """Half of all entries in 1/1024 of the id space: each halving of the fullest ranges brings them nearer."""
+    """Half of all entries in 1/1024 of the id space: each halving of the fullest ranges brings them
+    nearer.
+    """
     dense = [2**86 * 700 + k * 2**86 // 5_000 for k in range(5_000)]
     entries = sorted(map(bound_at, [*dense, *(2**96 * k // 5_000 for k in range(1, 5_000))]))
     bounds = even_bounds("", "", 4)
     density, doubtful = Density(bounds, tuple(counted(entries, map(Segment, bounds, bounds[1:])))), range(4)
     while doubtful:
-        places = density.halves(doubtful, least=300, most=24 - len(density.counts))
+        places = density.halves(doubtful, min_count=300, limit=24 - len(density.counts))
         lower = counted(entries, [Segment(density.bounds[i], middle) for i, middle in places.items()])
         density, doubtful = density.halved(places, lower)
         assert density.total == len(entries) and len(density.counts) <= 24
@@ -108,9 +110,9 @@ def test_a_density_is_halved_where_it_is_uneven():
 
 def test_the_fullest_ranges_are_halved_first():
     density = Density(even_bounds("", "", 4), (10, 400, 30, 200))
-    assert list(density.halves(range(4), least=20, most=2)) == [1, 3]
-    assert list(density.halves([0, 2], least=20, most=2)) == [2]
-    assert density.halves(range(4), least=0, most=-1) == {}
+    assert list(density.halves(range(4), min_count=20, limit=2)) == [1, 3]
+    assert list(density.halves([0, 2], min_count=20, limit=2)) == [2]
+    assert density.halves(range(4), min_count=0, limit=-1) == {}
     finer, doubtful = density.halved({1: "G", 3: "q"}, [100, 105])
     assert finer.counts == (10, 100, 300, 30, 105, 95) and doubtful == [1, 2]
     assert finer.bounds == (*density.bounds[:2], "G", *density.bounds[2:4], "q", density.bounds[4])
@@ -130,7 +132,7 @@ def test_unevenness_is_more_than_chance():
 
 
 def test_a_query_is_only_anded_with_bounds():
-    """SPEC 1: what the user wrote is never altered."""
+    """What the user wrote is never altered."""
     query = {"results.material.elements": ["Ti"]}
     assert Segment().within(query) is query
     assert Segment("A", "M").within({}) == {"entry_id": {"gt": "A", "lte": "M"}}
@@ -148,5 +150,5 @@ def test_a_plan_is_a_value(bounds):
 
 @pytest.mark.parametrize("place", [0, 2**96, -1])
 def test_no_bound_outside_the_id_space(place):
-    with pytest.raises(ValueError, match="outside"):
+    with pytest.raises(ValueError, match="position must be between 1 and"):
         bound_at(place)

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nomad_dask import ArchiveQuery
-from nomad_dask.pure.errors import EntriesFailedError, NomadDaskError, RequiredError
-from nomad_dask.pure.report import Failure
+from nomad_dask.errors import EntriesFailedError, NomadDaskError, RequiredError
+from nomad_dask.request import Failure
+from nomad_dask.text import printable
 
 CELL = "def mine():\n    return work()\n\nmine()\n"
 
@@ -38,7 +39,7 @@ def test_any_error_can_be_shown(message):
     def work():
         raise RequiredError(message)
 
-    assert message in shown(work)
+    assert printable(message) in shown(work)
 
 
 def test_an_error_that_was_never_raised_can_be_shown():

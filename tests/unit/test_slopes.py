@@ -1,4 +1,6 @@
-"""What the benchmark of growing work makes of its points (`benchmarks/scaling/slopes.py`): slopes on log axes, the bar."""
+"""What the benchmark of growing work makes of its points (`benchmarks/scaling/slopes.py`): slopes on log
+axes, the bar.
+"""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The layout **tables** (SPEC 6): one row per occurrence, every leaf once, the same leaves as in the wide layout."""
+"""SPEC, "Layouts": tables: one row per occurrence, every leaf once, the same leaves as in wide."""
 
 import pickle
 from collections.abc import Iterable
@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Row, many, many_with_gaps, requireds
 
-from nomad_dask.pure import flatten, types
-from nomad_dask.pure.errors import UnknownValueError
-from nomad_dask.pure.flatten import Wide
-from nomad_dask.pure.required import Required, parse
-from nomad_dask.pure.schema import RESERVED, Column, Schema
-from nomad_dask.pure.sections import Definitions
-from nomad_dask.pure.tables import Tables, TableSchema, infer_tables, occurrences, ways
+from nomad_dask.common import types
+from nomad_dask.errors import UnknownValueError
+from nomad_dask.layouts import wide as flatten
+from nomad_dask.layouts.schema import RESERVED, Column, Schema
+from nomad_dask.layouts.tables import Tables, TableSchema, infer_tables, occurrences, required_paths
+from nomad_dask.layouts.wide import Wide
+from nomad_dask.metainfo.definitions import Definitions
+from nomad_dask.request.required import Required, parse
 
 
 def build(
@@ -33,7 +34,9 @@ def build(
 
 @given(many, requireds)
 def test_a_schema_holds_all_that_it_was_inferred_from(rows: list[Row], required: Required) -> None:
-    """Every list made only of dicts on the way is crossed, and `_more` has only keys of the table's own names."""
+    """Every list made only of dicts on the way is crossed, and `_more` has only keys of the table's own
+    names.
+    """
     schemas = infer_tables(rows, required)
     for path, table in build(schemas, required, rows).items():
         for more in filter(None, table["_more"].to_pylist()):
@@ -309,4 +312,4 @@ def test_the_servers_schema_names_units_and_repeating_sections(shared_data: Path
     assert schema.arrow.field("value").type == pa.float64()
     (empty,) = infer_tables([], required, definitions=definitions).values()
     assert empty.level_names == ("run", "calculation")
-    assert next(occurrences(archive, ways(required)[0])).numbers == (0, 0, None, None)
+    assert next(occurrences(archive, required_paths(required)[0])).numbers == (0, 0, None, None)

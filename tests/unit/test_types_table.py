@@ -1,4 +1,4 @@
-"""SPEC 7: the README's table of types is what archives, frames and Parquet really become, cell by cell."""
+"""SPEC, "Types": the table of types in the documentation is what archives, frames and Parquet become."""
 
 import io
 import json
@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nomad_dask.pure.frames import BACKENDS, DtypeBackend, to_pandas
-from nomad_dask.pure.layouts import NESTED, ONLY, WIDE, Layout
-from nomad_dask.pure.required import parse
-from nomad_dask.pure.schema import is_json
+from nomad_dask.layouts.layouts import NESTED, ONLY, WIDE, Layout
+from nomad_dask.layouts.schema import is_json
+from nomad_dask.layouts.to_pandas import BACKENDS, DtypeBackend, to_pandas
+from nomad_dask.request.required import parse
 
-README = Path(__file__).parents[2] / "README.md"
+TYPES = Path(__file__).parents[2] / "examples" / "guide" / "types.md"
 HEAD = "| JSON | Arrow | pandas `pyarrow` | `numpy_nullable` | `numpy` | Parquet |"
 PANDAS_2 = pd.__version__.startswith("2.")
 REQUIRED = parse({"k": "*"})
@@ -49,12 +49,14 @@ class Row(NamedTuple):
 
 
 def rows() -> list[Row]:
-    lines = README.read_text(encoding="utf-8").partition(HEAD + "\n")[2].partition("\n\n")[0].splitlines()
+    lines = TYPES.read_text(encoding="utf-8").partition(HEAD + "\n")[2].partition("\n\n")[0].splitlines()
     return [Row(*(cell.strip() for cell in line.strip("|").split("|"))) for line in lines[1:]]
 
 
 def table_of(row: Row) -> pa.Table:
-    """The values as archives of one entry each, which the schema holds: in `_more` is nothing but nulls that were there."""
+    """The values as archives of one entry each, which the schema holds: in `_more` is nothing but nulls that
+    were there.
+    """
     table = built(row.layout, row.values)
     assert all(set(json.loads(more).values()) == {None} for more in table["_more"].to_pylist() if more)
     return table

@@ -1,6 +1,7 @@
-"""What can go wrong: ways to spoil how an answer is sent, and edits that make a right answer wrong."""
+"""Actions of faults: disturbances of how an answer is sent, and edits that make a correct answer wrong."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Json = dict[str, Any]
@@ -8,7 +9,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Answer with this status code; as nginx's HTML with `html`, with a `Retry-After` header in seconds."""
+    """Answer with this status code.
+
+    `html`: with nginx's HTML; `retry_after`: seconds in a `Retry-After` header.
+    """
 
     code: int
     html: bool = False
@@ -22,47 +26,76 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Truncate:
-    """Announce the whole body, send this share of it, and close."""
+    """Announce the whole body, send this fraction of it, and close the connection."""
 
     share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Garble:
-    """Send a whole body that is no JSON: 16 bytes, from this share of it on, are written over with zeros."""
+    """Send a body that is not JSON: 16 bytes, from this fraction of the body on, are replaced by zeros."""
 
     share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Begin the body, then send nothing for so many seconds."""
+    """Send half of the body, then pause for this number of seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Answer rightly, so many seconds late."""
+    """Answer correctly, this number of seconds late."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
+class Say:
+    """Send exactly this body instead of the answer.
+
+    A function that returns an iterable is sent in pieces, without a length, until the client closes the
+    connection.
+    """
+
+    body: bytes | Callable[[], Iterable[bytes]]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers to add; may replace `Content-Type: application/json`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Send the correct answer, changed by a function of its JSON. The function may modify its argument."""
+
+    change: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Send the correct answer, changed by a function of its bytes, for text that JSON libraries do not
+    write."""
+
+    change: Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Reorder:
-    """The rows of a page in reverse order."""
+    """Reverse the rows of a page."""
 
     def edit(self, answer: Json) -> Json:
-        """The answer with its rows reversed."""
+        """Return the changed answer."""
         return {**answer, "data": _rows(answer)[::-1]}
 
 
 @dataclass(frozen=True, slots=True)
 class RepeatCursor:
-    """The next cursor is the one that was just used (on a first page: the page's first id)."""
+    """Repeat the cursor of the request as the next cursor (on the first page, the id of its first row)."""
 
     def edit(self, answer: Json) -> Json:
-        """The answer with a cursor that leads nowhere new."""
+        """Return the changed answer."""
         page, rows = answer.get("pagination", {}), _rows(answer)
         cursor = page.get("page_after_value") or (rows[0].get("entry_id") if rows else None)
         return {**answer, "pagination": {**page, "next_page_after_value": cursor}} if cursor else dict(answer)
@@ -70,24 +103,24 @@ class RepeatCursor:
 
 @dataclass(frozen=True, slots=True)
 class InflateTotal:
-    """`total` is n too high."""
+    """Add n to `total`."""
 
     n: int
 
     def edit(self, answer: Json) -> Json:
-        """The answer with n added to its total."""
+        """Return the changed answer."""
         page = answer.get("pagination", {})
         return {**answer, "pagination": {**page, "total": page.get("total", 0) + self.n}}
 
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
-    """Rows of entries that nobody asked for, after the others."""
+    """Append rows of entries that were not requested: a copy of the first row for each id."""
 
     ids: tuple[str, ...]
 
     def edit(self, answer: Json) -> Json:
-        """The answer with one more row for each id, otherwise like its first row."""
+        """Return the changed answer."""
         rows = _rows(answer)
         like = rows[0] if rows else {"upload_id": "A" * 22}
         return {**answer, "data": [*rows, *({**like, "entry_id": entry_id} for entry_id in self.ids)]}
@@ -95,27 +128,27 @@ class Unasked:
 
 @dataclass(frozen=True, slots=True)
 class EndEarly:
-    """No next cursor, although more would follow."""
+    """Leave out the next cursor although more pages follow."""
 
     def edit(self, answer: Json) -> Json:
-        """The answer without `next_page_after_value`."""
+        """Return the changed answer."""
         page = {k: v for k, v in answer.get("pagination", {}).items() if k != "next_page_after_value"}
         return {**answer, "pagination": page}
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """The last n rows of the page are left out; cursor and total stay."""
+    """Leave out the last n rows of the page, and keep cursor and total."""
 
     n: int = 1
 
     def edit(self, answer: Json) -> Json:
-        """The answer with n rows fewer."""
+        """Return the changed answer."""
         rows = _rows(answer)
         return {**answer, "data": rows[: max(0, len(rows) - self.n)]}
 
 
-Spoil = Status | Reset | Truncate | Garble | Stall | Delay
+Spoil = Status | Reset | Truncate | Garble | Stall | Delay | Say | Change | Rewrite
 Edit = Reorder | RepeatCursor | InflateTotal | Unasked | EndEarly | Drop
 Action = Spoil | Edit
 

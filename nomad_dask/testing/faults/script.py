@@ -1,4 +1,4 @@
-"""A script of faults at work: which rule is due, which ids are hit, and the limit of requests."""
+"""A script of faults: its rules, the entries affected, and the request limit."""
 
 from collections.abc import Iterable
 from threading import Lock
@@ -9,11 +9,43 @@ from nomad_dask.testing.faults.words import parse_words
 
 
 class Faults:
-    """One script of faults: its rules, the ids that are hit, and the counters of how often. Thread-safe.
+    """A script of faults, with the counters of its rules. Thread-safe.
 
-    The first rule that is due decides; the later ones count the request all the same. `latency` (seconds
-    before every answer) and `slots` (how many requests it works on at once; the others wait) are for the server to keep. `requests_per_second` is a bucket of tokens that holds one
-    second's worth and starts full; the server answers 503 where `admit` says no.
+    The first rule that is due decides; later rules count the request too.
+
+    Parameters
+    ----------
+    rules : iterable of Rule, optional
+        The rules.
+    seed : int, default 0
+        Seed of all random choices.
+    requests_per_second : float, optional
+        Request limit, as a token bucket that holds the tokens of one second. Beyond it, the server answers
+        503.
+    latency : float, optional
+        Seconds before every answer.
+    slots : int, optional
+        Number of requests that the server handles at the same time; the others wait.
+    missing : iterable of str, optional
+        Ids of entries without archive.
+    missing_rate : float, default 0.0
+        Fraction of entries without archive.
+    poison : iterable of str, optional
+        Ids of entries whose archives cause status 500 for the whole page.
+    poison_rate : float, default 0.0
+        Fraction of such entries.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> from nomad_dask.testing.faults import FaultRequest, Faults, Rule, Status
+    >>> faults = Faults([Rule(Status(503), nth=(2,))])
+    >>> faults.plan(FaultRequest(1, "entries/query")), faults.plan(FaultRequest(2, "entries/query"))
+    (None, Status(code=503, html=False, retry_after=None))
     """
 
     def __init__(
@@ -30,11 +62,11 @@ class Faults:
         poison_rate: float = 0.0,
     ) -> None:
         if requests_per_second is not None and requests_per_second <= 0:
-            raise ValueError(f"requests_per_second is above 0, not {requests_per_second:g}")
+            raise ValueError(f"requests_per_second must be positive, not {requests_per_second:g}")
         if latency is not None and latency < 0:
-            raise ValueError(f"latency is not negative: {latency:g}")
+            raise ValueError(f"latency must not be negative (got {latency:g})")
         if slots is not None and slots < 1:
-            raise ValueError(f"slots is 1 at least: {slots}")
+            raise ValueError(f"slots must be positive, not {slots}")
         self.rules = tuple(rules)
         self.seed = seed
         self.requests_per_second = requests_per_second
@@ -51,7 +83,7 @@ class Faults:
         self._lock = Lock()
 
     def plan(self, request: FaultRequest) -> Action | None:
-        """What goes wrong with this request; None: nothing. Counts it, so ask once for each request."""
+        """Return the action for a request, or None. Counts the request, so call it once for each."""
         chosen = None
         concerned = [rule.concerns(request) for rule in self.rules]
         with self._lock:
@@ -66,11 +98,11 @@ class Faults:
         return chosen
 
     def missing(self, entry_id: str) -> bool:
-        """Whether the entry has no readable archive: always the same ones for a seed."""
+        """True if the entry has no readable archive. Depends only on the seed and the id."""
         return self._is_hit("missing", entry_id)
 
     def poison(self, entry_id: str) -> bool:
-        """Whether a page with the entry's archive in it is a 500: always the same ones for a seed."""
+        """True if a page that contains the entry's archive is a 500. Depends only on the seed and the id."""
         return self._is_hit("poison", entry_id)
 
     def _is_hit(self, what: str, entry_id: str) -> bool:
@@ -78,7 +110,7 @@ class Faults:
         return entry_id in ids or (rate > 0.0 and draw(f"{self.seed}/{what}", entry_id) < rate)
 
     def admit(self, now: float) -> bool:
-        """Whether a request at this time (seconds of any clock that does not go back) is within the limit."""
+        """True if a request at this time is within the limit. `now` is in seconds, of any monotonic clock."""
         rate = self.requests_per_second
         if rate is None:
             return True
@@ -93,15 +125,18 @@ class Faults:
 
     @classmethod
     def of(cls, script: "Faults | str | None") -> "Faults | None":
-        """The script itself, or what its words describe. Raises ValueError for wrong words, TypeError for anything else."""
+        """Return a script from `Faults`, a string or None.
+
+        ValueError for invalid text, TypeError for other types.
+        """
         if script is None or isinstance(script, cls):
             return script
         if not isinstance(script, str):
-            raise TypeError(f"faults are Faults(...), or their words as a text, not {script!r}")
+            raise TypeError(f"faults must be Faults or a string, not {script!r}")
         return cls.parse(script)
 
     @classmethod
     def parse(cls, text: str) -> "Faults":
-        """The script that the text describes (see the package); a `ValueError` says which clause is wrong."""
+        """Return the script that a text describes (see the package). ValueError names the invalid clause."""
         rules, settings = parse_words(text)
         return cls(rules, **settings)

@@ -1,9 +1,8 @@
-"""The script of faults in words, as the command line takes it: clauses into rules and settings."""
+"""Parser for scripts of faults given as text."""
 
 from collections.abc import Callable
 from typing import Any
 
-from nomad_dask.pure.near import hint, near
 from nomad_dask.testing.faults.actions import (
     Action,
     Delay,
@@ -20,12 +19,13 @@ from nomad_dask.testing.faults.actions import (
     Unasked,
 )
 from nomad_dask.testing.faults.rules import Rule, share
+from nomad_dask.text import hint, near
 
 Json = dict[str, Any]
 
 
 def parse_words(text: str) -> tuple[list[Rule], Json]:
-    """The rules and the other arguments of `Faults`; a `ValueError` says which clause is wrong."""
+    """Return the rules and the other arguments of `Faults`. ValueError names the invalid clause."""
     rules: list[Rule] = []
     settings: Json = {}
     for clause in filter(None, (part.strip() for part in text.split(";"))):
@@ -34,7 +34,7 @@ def parse_words(text: str) -> tuple[list[Rule], Json]:
             if head[0] not in _SETTINGS:
                 rules.append(_rule(head, rest))
             elif rest:
-                raise ValueError(f"{head[0]} takes nothing after a comma")
+                raise ValueError(f"{head[0]} takes no options")
             else:
                 settings.update(_SETTINGS[head[0]](_needed(*head)))
         except ValueError as exc:
@@ -54,24 +54,25 @@ def _needed(name: str, value: str | None) -> str:
 
 
 def _number(name: str, kind: type = float) -> Callable[[str], Any]:
-    """A reader of numbers, whose error names what the number is for."""
+    """Return a parser of non-negative numbers whose errors contain `name`."""
 
     def read(text: str) -> Any:
         try:
             value = kind(text)
         except ValueError:
             raise ValueError(
-                f"{name} is {'a whole number' if kind is int else 'a number'}, not {text!r}"
+                f"{name} must be {'an integer' if kind is int else 'a number'}, not {text!r}"
             ) from None
         if not 0 <= value < float("inf"):
-            raise ValueError(f"{name} is not negative and not infinite: {text}")
+            raise ValueError(f"{name} must be non-negative and finite, not {text}")
         return value
 
     return read
 
 
 def _entries(name: str) -> Callable[[str], Json]:
-    """A reader of `0.002`, `ID1+ID2`, or both joined: a number is a rate, anything else an id."""
+    """Return a parser of `0.002`, `ID1+ID2`, or both joined by `+`: a number is a rate, anything else an
+    id."""
 
     def read(text: str) -> Json:
         ids, rate = [], 0.0
@@ -79,7 +80,7 @@ def _entries(name: str) -> Callable[[str], Json]:
             try:
                 rate = share(name, float(word if len(word) != 28 else "an id"))
             except ValueError as exc:
-                if "share" in str(exc):
+                if str(exc).startswith(name):
                     raise
                 ids.append(word)
         return {name: tuple(ids), f"{name}_rate": rate}
@@ -110,7 +111,7 @@ _ACTIONS: dict[str, tuple[Callable[..., Action], Callable[[str], Any] | None, bo
     "end-early": (EndEarly, None, False),
     "drop": (Drop, _number("drop", int), False),
 }
-"""The word of each action, how its value is read (None: it has none), and whether it needs one."""
+"""For each action: its class, the parser of its value (None: takes no value), and whether it needs one."""
 
 _WHEN: dict[str, Callable[[str], Any]] = {
     "rate": _number("rate"),
@@ -122,7 +123,7 @@ _WHEN: dict[str, Callable[[str], Any]] = {
 
 
 def _rule(head: tuple[str, str | None], rest: list[tuple[str, str | None]]) -> Rule:
-    """One clause as a rule."""
+    """Return the rule of a clause."""
     name, value = head
     if name not in _ACTIONS:
         raise ValueError(_unknown("fault", name, [*_ACTIONS, *_SETTINGS]))
@@ -131,7 +132,7 @@ def _rule(head: tuple[str, str | None], rest: list[tuple[str, str | None]]) -> R
         raise ValueError(f"{name} takes no value")
     arguments = [read(_needed(name, value))] if read and (needs or value is not None) else []
     if name == "status" and not 300 <= arguments[0] <= 599:
-        raise ValueError(f"status is between 300 and 599, not {arguments[0]}")
+        raise ValueError(f"status must be between 300 and 599, not {arguments[0]}")
     extra: Json = {}
     when: Json = {}
     for key, text in rest:
@@ -151,4 +152,4 @@ def _rule(head: tuple[str, str | None], rest: list[tuple[str, str | None]]) -> R
 
 
 def _unknown(what: str, word: str, known: list[str]) -> str:
-    return f"unknown {what} {word!r}{hint(near(word, known, most=1), 'there are ' + ', '.join(known))}"
+    return f"unknown {what} {word!r}{hint(word, near(word, known, limit=1), 'there are ' + ', '.join(known))}"

@@ -1,7 +1,7 @@
-"""The parts of generated archives: what an entry is, what its archive looks like, and what it says.
+"""Generated archives: entries, templates of their archives, and values.
 
-What an entry is: `ids`, `uploads` and `features` come together in `population`, with the choices of `draws`
-and the `positions` that are public; `entries` are its rows in a listing. What it looks like: `profiles`
-decide; `archives` (of `metadata`, `results` with its `material`, `run`, `workflow`) and `documents` are
-templates with `placeholders`. What it says: `values`, of `elements` and `times`.
+Entries: `population` combines `ids`, `uploads` and `features`, with the random choices of `draws` and the
+`positions` of public entries; `entries` are the rows of a listing. Templates: `profiles` choose the content;
+`archives` (with `metadata`, `results`, `material`, `run`, `workflow`) and `documents` are templates with
+`placeholders`. Values: `values`, with `elements` and `times`.
 """

@@ -1,4 +1,4 @@
-"""Whole generated archives as templates: their sections together, and what makes them large."""
+"""Templates of whole generated archives."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from nomad_dask.testing.generated.features import EMPTY, NO_ARCHIVE, NO_WORKFLOW, NOT_FINITE, UNUSUAL
-from nomad_dask.testing.generated.material import optimade
+from nomad_dask.testing.generated.material import optimade, optimade_sites
 from nomad_dask.testing.generated.metadata import metadata_section
 from nomad_dask.testing.generated.profiles import Access, Profile
 from nomad_dask.testing.generated.results import results_section
@@ -19,7 +19,7 @@ from nomad_dask.testing.generated.workflow import workflow_section
 Json = dict[str, Any]
 
 
-_SECTION_NAMES = [
+SECTION_NAMES = [
     "nomad.datamodel.datamodel.EntryArchive",
     "nomad.datamodel.datamodel.EntryMetadata",
     "nomad.datamodel.results.Results",
@@ -38,16 +38,17 @@ _SECTION_NAMES = [
     "runschema.calculation.EnergyEntry",
     "nomad.datamodel.metainfo.workflow.Link",
 ]
+"""The sections that archives name."""
 
 _FREE = "x_ams_run_config"
 """A quantity whose value is any JSON."""
 _TOLD = ("domain", "entry_name", "entry_type", "mainfile", "optimade", "parser_name", "quantities", "section")
 _OF_METADATA = tuple(f"metadata.{name}" for name in _TOLD)
-"""How the names in `metadata` begin that servers tell; the others all entries have."""
+"""Prefixes of the names that `metadata.quantities` lists; all entries have the other names."""
 
 
 def archive_template(p: Profile, access: Access, feature: str | None) -> Json:
-    """The archive of all entries with this profile, access and feature. Milliseconds for the largest."""
+    """Return the archive of all entries with this profile, access and feature. Takes milliseconds at most."""
     if feature in (EMPTY, NO_ARCHIVE):
         return {}
     rng = Random(f"{p.seed}/numbers")
@@ -74,11 +75,11 @@ def archive_template(p: Profile, access: Access, feature: str | None) -> Json:
 
 
 def _grow(archive: Json, p: Profile, rng: Random) -> None:
-    """Adds what makes real archives large to metadata and last calculation, up to the profile's size."""
+    """Add large values to metadata and the last calculation, up to the size of the profile."""
     metadata, calculation = archive["metadata"], archive["run"][0]["calculation"][-1]
     if p.detail:
-        metadata["optimade"] = optimade(p) | {"dimension_types": [1, 1, 1]}
-        metadata["sections"] = list(_SECTION_NAMES)
+        metadata["optimade"] = optimade(p) | optimade_sites(p)
+        metadata["sections"] = list(SECTION_NAMES)
     if p.detail > 1:
         metadata["quantities"] = _named(archive)
         metadata["n_quantities"] = len(metadata["quantities"])
@@ -121,8 +122,8 @@ def _iteration(rng: Random) -> Json:
 
 def _definition(k: int, rng: Random) -> Json:
     name = (
-        _SECTION_NAMES[k]
-        if k < len(_SECTION_NAMES)
+        SECTION_NAMES[k]
+        if k < len(SECTION_NAMES)
         else f"nomad.datamodel.metainfo.simulation.part_{k}.Section{k}"
     )
     return {
@@ -134,13 +135,12 @@ def _definition(k: int, rng: Random) -> Json:
 
 @lru_cache(maxsize=1024)
 def quantities(p: Profile, feature: str | None) -> tuple[str, ...]:
-    """What the archives of this profile and feature hold, as `metadata.quantities` names it. Kept, since the
-    archive is built for it."""
+    """Return the names in `metadata.quantities` for this profile and feature. Cached: builds the archive."""
     return tuple(_named(archive_template(p, "public", feature)))
 
 
 def _named(archive: Json) -> list[str]:
-    """Names of all quantities and sections but of the types, what is free, and the entry's own identity."""
+    """Return the names of all quantities and sections, except types, free values and the ids of the entry."""
     found = {
         intern(name)
         for name in paths(archive)
@@ -152,7 +152,7 @@ def _named(archive: Json) -> list[str]:
 
 
 def paths(part: Any, above: str = "") -> Iterator[str]:
-    """Names of everything in an archive, without the numbers of lists."""
+    """Return the names of everything in an archive, without list indices."""
     if isinstance(part, list) and not (part and isinstance(part[0], dict)):
         return
     for below in part if isinstance(part, list) else (part,):

@@ -1,4 +1,4 @@
-"""The elements of generated materials, and the formulas that they make."""
+"""Chemical elements and formulas of generated materials."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from nomad_dask.testing.generated.draws import STEP, mixed
 
 
 class Element(NamedTuple):
-    """An element; sorts by its symbol."""
+    """A chemical element. Sorts by symbol."""
 
     symbol: bytes
     number: int
@@ -16,11 +16,11 @@ class Element(NamedTuple):
     rank: int
     """In a IUPAC formula."""
     parts: tuple[bytes, ...]
-    """What so many atoms of it are in a formula."""
+    """The text in a formula, by number of atoms."""
 
 
 MOST_ATOMS = 12
-"""Of one element in a formula."""
+"""Maximum number of atoms of one element in a formula."""
 _TABLE = (
     "Cs 55 132.905 2",
     "K 19 39.098 2",
@@ -73,7 +73,9 @@ _TABLE = (
     "F 9 18.998 3",
     "O 8 15.999 18",
 )
-"""Symbol, number, mass in u, and how often it is drawn; in the order of a IUPAC formula."""
+"""Symbol, number, mass in u, and frequency, in the order of IUPAC formulas."""
+RANKS = {row.split()[0]: rank for rank, row in enumerate(_TABLE)}
+"""Position in the order of IUPAC formulas, by symbol."""
 
 
 def _parts(symbol: str) -> tuple[bytes, ...]:
@@ -88,7 +90,7 @@ _DRAWN = tuple(
 
 
 def drawn(n: int, draw: int) -> tuple[Element, ...]:
-    """n different elements, by symbol."""
+    """Return n different elements, sorted by symbol."""
     elements: list[Element] = []
     while True:
         element = _DRAWN[draw % len(_DRAWN)]
@@ -100,13 +102,13 @@ def drawn(n: int, draw: int) -> tuple[Element, ...]:
 
 
 def iupac(elements: Iterable[Element], counts: Iterable[int]) -> bytes:
-    """The formula in IUPAC's order."""
+    """Return the formula in IUPAC order."""
     parts = [(element.rank, element.parts[n]) for element, n in zip(elements, counts, strict=True)]
     return b"".join([part for _, part in sorted(parts)])
 
 
 def hill(elements: Sequence[Element], counts: Iterable[int], units: int) -> bytes:
-    """The formula in Hill's order: carbon first, then hydrogen, then the others by symbol."""
+    """Return the formula in Hill order: carbon first, then hydrogen, then the others by symbol."""
     parts = [element.parts[n * units] for element, n in zip(elements, counts, strict=True)]
     symbols = [element.symbol for element in elements]
     if b"C" in symbols:

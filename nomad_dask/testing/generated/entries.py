@@ -1,4 +1,4 @@
-"""The entries of a generated corpus as a sequence: each is made when it is asked for."""
+"""The entries of a generated corpus, as a sequence computed on access."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,7 +12,7 @@ from nomad_dask.testing.generated.profiles import Profile
 
 
 class Entries(Sequence[Entry]):
-    """In id order; those asked for last are kept."""
+    """The entries in id order. The last ones are cached."""
 
     def __init__(self, population: Population, ids: IdSpace, profiles: Sequence[Profile]) -> None:
         self._population, self._ids, self._profiles = population, ids, profiles

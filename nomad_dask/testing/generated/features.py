@@ -1,8 +1,8 @@
-"""What may be special about a generated entry, and of how many entries it is."""
+"""Special features of generated entries, and their frequencies."""
 
 from collections.abc import Mapping
 
-from nomad_dask.pure.near import hint, near
+from nomad_dask.text import hint, near
 
 WITHIN = "reference within the upload"
 OUTSIDE = "reference to another upload"
@@ -34,30 +34,31 @@ FEATURES: Mapping[str, float] = {
     NO_ARCHIVE: 0.0025,
     NO_FILES: 0.0,
 }
-"""What may be special about a public entry, and the share of entries that it is by default.
+"""The features of public entries, with their default fractions.
 
-`NO_FILES` is of whole uploads, and a share of those: an answer with the archive of one of their entries is a 500.
+`NO_FILES` applies to whole uploads, and is a fraction of uploads: an answer with the archive of one of their
+entries is a 500.
 """
 PLAIN: Mapping[str, float] = dict.fromkeys(FEATURES, 0.0)
-"""The `features` of a corpus in which nothing is special."""
+"""The `features` of a corpus without special entries."""
 
 
 LEADING = (WITHIN, OUTSIDE, PRIVATE)
-"""Those that make an entry refer to another one, which is there."""
+"""Features with a reference to another existing entry."""
 
 
 def shares(features: Mapping[str, float] | None) -> tuple[list[str | None], list[float], float]:
-    """Names and the ends of their parts of [0, 1), and the share of uploads without files."""
+    """Return the names, the ends of their parts of [0, 1), and the fraction of uploads without files."""
     shares = dict(FEATURES)
     for name, share in (features or {}).items():
         if name not in FEATURES:
-            said = hint(near(name, FEATURES, most=1), f"there are {', '.join(FEATURES)}")
+            said = hint(name, near(name, FEATURES, limit=1), f"there are {', '.join(FEATURES)}")
             raise ValueError(f"unknown feature {name!r}{said}")
         if not 0 <= share <= 1:
-            raise ValueError(f"the share of {name!r} is between 0 and 1, not {share:g}")
+            raise ValueError(f"the share of {name!r} must be between 0 and 1, not {share:g}")
         shares[name] = share
     if sum(shares.values()) > 1 + 1e-9:
-        raise ValueError("the shares of all features are together above 1")
+        raise ValueError("the shares of all features must not add up to more than 1")
     of_uploads = shares.pop(NO_FILES)
     ends, end = [], 0.0
     for share in shares.values():

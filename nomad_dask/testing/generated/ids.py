@@ -1,4 +1,4 @@
-"""Ids of generated entries: uniformly random, in order, and none of them kept."""
+"""Ids of generated entries: uniformly random, sorted, and computed on access."""
 
 from array import array
 from binascii import b2a_base64
@@ -8,7 +8,7 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from nomad_dask.pure.segments import ALPHABET
+from nomad_dask.request.segments import ALPHABET
 from nomad_dask.testing.corpus import Ids
 
 _LETTERS, _BYTES = 28, 21
@@ -20,7 +20,7 @@ _TO_IDS = bytes.maketrans(
 
 
 def id_of(bits: int, n_bytes: int = _BYTES) -> bytes:
-    """The id that stands at a place of the id space: four letters for three bytes, in byte order."""
+    """Return the id for a position in the id space: four letters for three bytes, in byte order."""
     return _letters(bits.to_bytes(n_bytes))
 
 
@@ -29,12 +29,12 @@ def _letters(data: bytes) -> bytes:
 
 
 def hashed_id(draw: int) -> bytes:
-    """An id that a hash gives, of nothing that is there."""
+    """Return an id made from a hash; no entry has it."""
     return id_of(draw * _SPREAD & _MASK)
 
 
 class IdSpace(Ids):
-    """Uniformly random ids in order, of which any one costs a part of the space: some 256 ids."""
+    """Uniformly random sorted ids. Access to one computes a part of about 256 ids."""
 
     def __init__(self, n: int, rng: Random) -> None:
         self._n, self._seed = n, rng.getrandbits(64)
@@ -43,7 +43,7 @@ class IdSpace(Ids):
         self._part = lru_cache(maxsize=2048)(self._draw)
 
     def _counted(self, rng: Random) -> Iterator[int]:
-        """How many ids lie before each part, as many as random ids would."""
+        """Return the number of ids before each part, distributed like random ids."""
         before, left = 0, self._n
         for parts in range(self._parts, 0, -1):
             yield before
@@ -58,7 +58,7 @@ class IdSpace(Ids):
         rng = Random(self._seed + part)
         count = self._starts[part + 1] - self._starts[part]
         places = sorted(rng.randrange(low, high) for _ in range(count))
-        # All in one text, since three bytes are four letters wherever they stand.
+        # encoded at once: three bytes are always four letters
         text = _letters(b"".join([place.to_bytes(_BYTES) for place in places])).decode()
         return [text[k : k + _LETTERS] for k in range(0, len(text), _LETTERS)]
 
@@ -78,7 +78,7 @@ class IdSpace(Ids):
         return (entry_id for part in range(self._parts) for entry_id in self._part(part))
 
     def find(self, entry_id: str) -> int | None:
-        """The position of an id, or None. Costs one part."""
+        """Return the position of an id, or None. Computes one part."""
         if len(entry_id) != _LETTERS or not all(letter in ALPHABET for letter in entry_id):
             return None
         place = 0

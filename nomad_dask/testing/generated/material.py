@@ -1,4 +1,4 @@
-"""The material of generated archives: its formulas, its cell and parts, and its space group."""
+"""Section `results.material` of generated archives: formulas, topology and symmetry."""
 
 from random import Random
 from typing import Any
@@ -20,16 +20,11 @@ _TOPOLOGY = "results/material/topology"
 
 
 def material_section(p: Profile) -> Json:
-    """Section `results.material`; the smallest archives say little of it.
-
-    Archives of servers leave `n_elements` to be counted by who reads them, here as in the topology. It is in
-    these for frames to have a small whole number; nomad-lab drops it, and counts.
-    """
+    """Return section `results.material`, without `n_elements`, which only documents have."""
     material: Json = {
         "material_id": "<material_id>",
         "structural_type": "bulk",
         "dimensionality": "3D",
-        "n_elements": len(p.counts),
         **_formulas(p),
     }
     if p.detail:
@@ -71,7 +66,7 @@ def _composition(p: Profile) -> list[Json]:
 
 
 def _original(p: Profile) -> Json:
-    """The system as the calculation has it."""
+    """Return the system of the calculation."""
     right = 1.5707963267948966
     return {
         "system_id": f"{_TOPOLOGY}/0",
@@ -91,7 +86,7 @@ def _original(p: Profile) -> Json:
 
 
 def _subsystem(p: Profile, original: Json) -> Json:
-    """The only part of it, which is all of it."""
+    """Return its only subsystem, which contains all atoms."""
     return {
         **{k: v for k, v in original.items() if k != "cell"},
         "system_id": f"{_TOPOLOGY}/1",
@@ -108,7 +103,7 @@ def _subsystem(p: Profile, original: Json) -> Json:
 
 
 def _conventional(p: Profile, original: Json) -> Json:
-    """The conventional cell that the part is made of: its atoms, and what the symmetry makes of them."""
+    """Return the conventional cell of the subsystem, with atoms and symmetry."""
     rng = Random(f"{p.seed}/conventional")
     kinds = [k for k, n in enumerate(p.counts) for _ in range(n * p.units)]
     edge, flat = slot(EDGE), 0.0
@@ -151,12 +146,12 @@ def _conventional(p: Profile, original: Json) -> Json:
 
 
 def last_system(p: Profile) -> str:
-    """A reference to the system of the last calculation."""
+    """Return a reference to the system of the last calculation."""
     return f"{p.hash}/run/0/system/{p.n_calculations - 1}"
 
 
 def symmetry(p: Profile) -> Json:
-    """The space group, without its own symbol."""
+    """Return the space group, without its symbol."""
     names = (
         "space_group_number",
         "hall_number",
@@ -169,7 +164,7 @@ def symmetry(p: Profile) -> Json:
 
 
 def optimade(p: Profile) -> Json:
-    """The material once more, in OPTIMADE's words."""
+    """Return the material as OPTIMADE describes it."""
     return {
         "elements": _elements(p),
         "nelements": len(p.counts),
@@ -183,8 +178,24 @@ def optimade(p: Profile) -> Json:
     }
 
 
+def optimade_sites(p: Profile) -> Json:
+    """Return the part of it that archives have and search documents do not: the individual atoms."""
+    rng = Random(f"{p.seed}/sites")
+    sites = [f"<s{k}>" for k, n in enumerate(p.counts) for _ in range(n * p.units)]
+    return {
+        "dimension_types": [1, 1, 1],
+        "lattice_vectors": [[4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 4.0]],
+        "cartesian_site_positions": [[round(rng.random() * 4, 6) for _ in "xyz"] for _ in sites],
+        "species_at_sites": sites,
+        "species": [
+            {"name": f"<s{k}>", "chemical_symbols": [f"<s{k}>"], "concentration": [1.0]}
+            for k in range(len(p.counts))
+        ],
+    }
+
+
 def formula(p: Profile) -> str:
-    """The formula, elements by symbol."""
+    """Return the formula, with elements by symbol."""
     return "".join(_parts(p))
 
 

@@ -1,4 +1,4 @@
-"""Section `metadata` of generated archives, which search documents hold as well."""
+"""Section `metadata` of generated archives and search documents."""
 
 from typing import Any
 

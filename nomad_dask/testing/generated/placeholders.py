@@ -1,7 +1,7 @@
-"""Placeholders of templates: how they are written, which go together, and how rendered JSON is cut at them.
+"""Placeholders of templates, and how rendered JSON is split at them.
 
-One in a text is `<name>`; one for a number is a number that occurs nowhere else (`slot`), so a template has
-the types of a real archive. Both are found in rendered JSON, whole or in part.
+A placeholder in a string is `<name>`; a placeholder for a number is a number that does not occur otherwise
+(`slot`), so that a template has the types of a real archive.
 """
 
 import re
@@ -12,14 +12,14 @@ from operator import itemgetter
 
 TOKEN = re.compile(rb"<([a-z_]+\d*)>|7\.77(\d{4})7e-301")
 TOTAL, PER_ATOM, FREE = 0, 100, 200
-"""First slots of the energies of the calculations, one each."""
+"""First slots of the energies, one slot for each calculation."""
 ATOMIC_NUMBER, MASS, MASS_FRACTION = 300, 310, 320
-"""First slots of what depends on the elements, one each."""
+"""First slots of values of elements, one slot for each element."""
 FERMI, EDGE, VOLUME, ATOMIC_DENSITY, MASS_DENSITY, GAP, DIFFERENCE = range(330, 337)
 MOST_ELEMENTS = 5
 
 Key = str | int
-"""The name in a text, or the number of a slot."""
+"""The name of a placeholder in a string, or the number of a slot."""
 GROUPS: dict[str, tuple[Key, ...]] = {
     "upload": (
         *("upload_id", "upload_name", "upload_time", "publish_time"),
@@ -35,33 +35,33 @@ GROUPS: dict[str, tuple[Key, ...]] = {
         *(first + k for first in (ATOMIC_NUMBER, MASS, MASS_FRACTION) for k in range(MOST_ELEMENTS)),
     ),
 }
-"""Values that are computed together, in the order in which they come. All others are energies."""
+"""Values that are computed together, in order. All others are energies."""
 
 
 def slot(k: int) -> float:
-    """The number that stands for number k of an entry, and is written `7.77kkkk7e-301`."""
+    """Return the placeholder for number k, which is written `7.77kkkk7e-301`."""
     return float(f"7.77{k:04d}7e-301")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cut:
-    """A rendered template taken apart. Equal to itself only, so that it is quickly found in a dict."""
+class TemplateParts:
+    """A rendered template, split at its placeholders. Compared by identity, for fast lookup in a dict."""
 
     pieces: list[bytes]
-    """What stands between placeholders, each but the last followed by room for a value."""
+    """The text between placeholders, alternating with empty items for the values."""
     energies: list[float]
-    """What the entry's energy is multiplied with for each energy that is asked for."""
+    """The factor of the entry's energy, for each energy in the template."""
     per_atom: list[float]
-    """The same of its energy per atom."""
+    """The factor of the entry's energy per atom, likewise."""
     groups: tuple[str, ...]
-    """Those of `GROUPS` that are needed besides."""
+    """The other `GROUPS` in the template."""
     pick: Callable[[list[bytes]], tuple[bytes, ...]]
-    """From the energies, those per atom, and the groups, in a row: the value for each placeholder."""
+    """Selects the value of each placeholder from the list of energies, energies per atom, and groups."""
 
 
 @lru_cache(maxsize=4096)
-def cut(rendered: bytes) -> Cut:
-    """Takes rendered JSON apart; the same bytes once only."""
+def cut(rendered: bytes) -> TemplateParts:
+    """Split rendered JSON at its placeholders. Cached."""
     parts = TOKEN.split(rendered)
     keys: list[Key] = [
         name.decode() if name else int(slot) for name, slot in zip(parts[1::3], parts[2::3], strict=True)
@@ -74,7 +74,7 @@ def cut(rendered: bytes) -> Cut:
     groups = tuple(name for name, members in GROUPS.items() if not set(members).isdisjoint(keys))
     row = [*whole, *per_atom, *(key for name in groups for key in GROUPS[name])]
     place = {key: k for k, key in enumerate(row)}
-    return Cut(
+    return TemplateParts(
         pieces,
         [fall(key) if key < PER_ATOM else 1.0001 * fall(key - FREE) for key in whole],
         [fall(key - PER_ATOM) for key in per_atom],
@@ -90,5 +90,5 @@ def _picker(places: list[int]) -> Callable[[list[bytes]], tuple[bytes, ...]]:
 
 
 def fall(k: int) -> float:
-    """The energy falls from one calculation to the next."""
+    """Return the factor of the energy of a calculation: energies decrease from one to the next."""
     return float(1 + 1e-3 * (1 - 0.8**k))

@@ -1,4 +1,4 @@
-"""Which entries there are: whose and in which upload, what is special about each, and what it refers to."""
+"""The entries of a generated corpus: their uploads, features and references."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -23,20 +23,20 @@ from nomad_dask.testing.generated.profiles import N_PROFILES, N_SPECIAL, Access
 from nomad_dask.testing.generated.uploads import Upload, Uploads, private_upload, public_upload
 
 Shape = tuple[int, Access, str | None]
-"""Profile, access, feature: entries with the same have one template."""
+"""Profile, access and feature. Entries with the same shape have the same template."""
 
 
 class Facts(NamedTuple):
-    """What is computed of an entry first."""
+    """The basic properties of an entry."""
 
     shape: Shape
     upload: Upload
     place: int
-    """Its place in the row of all uploads."""
+    """Position in the sequence of the entries of all uploads."""
 
 
 class Population:
-    """So many public and private entries. What is asked of an entry, is asked by its position in id order."""
+    """The public and private entries, by their position in id order."""
 
     def __init__(
         self, n_public: int, n_private: int, *, seed: int, features: Mapping[str, float] | None
@@ -68,21 +68,21 @@ class Population:
         return Facts((j, access, feature), upload, place)
 
     def feature(self, i: int) -> str | None:
-        """What is special about entry i, in the words of `FEATURES`; None: nothing."""
+        """Return the name in `FEATURES` of the feature of entry i, or None."""
         return self.facts(i).shape[2]
 
     def target(self, i: int) -> int | None:
-        """The position of the other entry that entry i refers to, if there is one."""
+        """Return the position of the entry that entry i refers to, or None."""
         (_, _, feature), upload, place = self.facts(i)
         return self._target(i, feature, upload, place) if feature in LEADING else None
 
     def _drawn(self, rank: int) -> str | None:
-        """What is meant to be special about the public entry of this rank."""
+        """Return the intended feature of the public entry with this rank."""
         point = (rank * 0x6A09E667F3BCC909 + self._salts["features"] & FULL) / (1 << 64)
         return self._names[bisect_right(self._ends, point)]
 
     def _feature(self, i: int, drawn: str | None, upload: Upload, place: int) -> str | None:
-        """What can be special about it: in an upload of one there is no other to refer to."""
+        """Return its actual feature: in an upload with one entry, there is no other to refer to."""
         if self._without_files(upload):
             return NO_FILES
         if drawn == WITHIN and upload.size == 1:
@@ -90,7 +90,7 @@ class Population:
         return None if drawn in LEADING and self._target(i, drawn, upload, place) is None else drawn
 
     def _target(self, i: int, feature: str | None, upload: Upload, place: int) -> int | None:
-        """An entry with an archive to refer to."""
+        """Return an entry with an archive to refer to."""
         draw = self.hash(i, "targets")
         if feature == PRIVATE:
             return self.hidden[draw % len(self.hidden)] if self.hidden else None
@@ -113,5 +113,5 @@ class Population:
         return self._gone > 0 and self.hash(upload.start, "files") / (1 << 64) < self._gone
 
     def hash(self, i: int, salt: str) -> int:
-        """64 bits that depend on seed and position only."""
+        """Return 64 bits that depend only on the seed and the position."""
         return mixed(i * STEP + self._salts[salt])

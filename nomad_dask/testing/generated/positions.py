@@ -1,4 +1,4 @@
-"""Rows that are computed and not kept: positions without the private ones."""
+"""Positions of public entries, computed on access."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -6,7 +6,7 @@ from typing import Any, overload
 
 
 class AllBut(Sequence[int]):
-    """The numbers below n without some, in order. Any one costs a bisection."""
+    """The numbers below n without some of them, in order. Access takes one bisection."""
 
     def __init__(self, n: int, without: Sequence[int]) -> None:
         self._n, self._without = n, without
@@ -27,7 +27,7 @@ class AllBut(Sequence[int]):
         if not -len(self) <= k < len(self):
             raise IndexError(k)
         k %= len(self)
-        # The numbers left out before the k-th that stays are those with at most k others before them.
+        # The omitted numbers before the k-th kept one have at most k kept numbers before them.
         low, high = 0, len(self._without)
         while low < high:
             middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""What generated archives are of: programs, cells and sizes, decided before anything is built."""
+"""Profiles of generated archives: programs, cells and sizes."""
 
 from dataclasses import dataclass
 from random import Random
@@ -6,21 +6,21 @@ from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 N_PROFILES, N_SPECIAL = 240, 16
-"""Templates of plain entries, and how many of their profiles the special ones share, to keep shapes few."""
+"""Number of profiles of plain entries, and of those that special entries share."""
 Kind = Literal["mixed", "small", "large", "results"]
 _MEAN = {"small": 5_000, "results": 25_000, "large": 100_000}
 Access = Literal["public", "coauthored", "embargo", "staging", "shared"]
 
 
 class Program(NamedTuple):
-    """A program, and what its parser says of it."""
+    """A program, with the values that its parser sets."""
 
     name: str
     share: int
     versions: tuple[str, ...]
     parser: str
     basis_set_type: str
-    """In the words of `results.method.simulation.dft`; those of `precision` differ."""
+    """As in `results.method.simulation.dft`; `precision` uses other names."""
     basis_set: str
     core_electrons: str
     mainfile: str
@@ -66,45 +66,45 @@ WORKFLOWS = {
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What is decided of a template before it is built; cheap."""
+    """The choices for a template, made before it is built."""
 
     size: int
-    """Bytes that the whole archive should have."""
+    """Intended size of the whole archive in bytes."""
     program: Program
     version: str
     workflow: str
     n_calculations: int
     counts: tuple[int, ...]
-    """Atoms of each element in the formula."""
+    """Number of atoms of each element in the formula."""
     units: int
-    """Formulas in the cell."""
+    """Number of formula units in the cell."""
     group: tuple[str, int, int, str, str, str, str]
     functional: tuple[str, tuple[str, ...]]
     hash: str
-    """`#` where references within the archive begin with it; the older ones begin with `/`."""
+    """`#` if local references start with it; older ones start with `/`."""
     seed: str
     conventional: bool = False
-    """Whether the topology goes on to the conventional cell, as in two of three recorded archives."""
+    """True if the topology includes the conventional cell, as in two of three recorded archives."""
 
     @property
     def parser_name(self) -> str:
-        """The parser's name, of the older or the newer kind."""
+        """The name of the parser, in the older or the newer form."""
         name = self.program.parser
         return name if "/" in name else f"electronicparsers:{name}_parser_entry_point"
 
     @property
     def n_atoms(self) -> int:
-        """Atoms in the cell."""
+        """Number of atoms in the cell."""
         return sum(self.counts) * self.units
 
     @property
     def detail(self) -> int:
-        """0, 1 or 2: how much an archive of this size says beside the necessary."""
+        """Amount of optional content for this size: 0, 1 or 2."""
         return (self.size >= 7_000) + (self.size >= 18_000)
 
 
 def profile(seed: int, kind: Kind, j: int, of: int = N_PROFILES) -> Profile:
-    """The j-th of so many profiles. Together they have the sizes of `kind`, whatever the seed."""
+    """Return profile j. Together, the profiles have the size distribution of `kind`, for any seed."""
     name = f"{seed}/{kind}/{j}"
     rng = Random(name)
     size = _size(kind, (j * 0.6180339887498949 + 0.5 / of) % 1.0 if of > 1 else 0.5)

@@ -1,4 +1,4 @@
-"""Section `results` of generated archives: the material, the method, and what the calculation gave."""
+"""Section `results` of generated archives: material, method and properties."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 def results_section(p: Profile, feature: str | None = None) -> Json:
-    """What a search of entries goes by."""
+    """Return section `results`."""
     return {"material": material_section(p), "method": _method(p), "properties": _properties(p, feature)}
 
 

@@ -1,4 +1,4 @@
-"""Section `run` of generated archives: the program, and systems and calculations one by one."""
+"""Section `run` of generated archives: program, systems and calculations."""
 
 from random import Random
 from typing import Any
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 def run_section(p: Profile, rng: Random) -> Json:
-    """The one run of an archive."""
+    """Return the only run of an archive."""
     method: Json = {
         "dft": {"xc_functional": _functional(p.functional[1])},
         "electronic": {
@@ -23,6 +23,7 @@ def run_section(p: Profile, rng: Random) -> Json:
     if p.detail:
         method["k_mesh"] = {"dimensionality": 3, "n_points": 64, "grid": [4, 4, 4], "offset": [0.0, 0.0, 0.0]}
         method["scf"] = {"threshold_energy_change": 4.359744722207169e-24}
+        method["electrons_representation"] = [{"type": p.program.basis_set, "scope": ["wavefunction"]}]
     return {
         "program": {"name": p.program.name, "version": p.version},
         "method": [method],
@@ -32,7 +33,7 @@ def run_section(p: Profile, rng: Random) -> Json:
 
 
 def _functional(names: tuple[str, ...]) -> Json:
-    """Its parts by kind; a kind that it has nothing of is not there."""
+    """Return its energy contributions by kind, without absent kinds."""
     parts: Json = {}
     for name in names:
         kind = "hybrid" if name.startswith("HYB_") else "correlation" if "_C_" in name else "exchange"
@@ -60,9 +61,34 @@ def _system(p: Profile, k: int, rng: Random) -> Json:
         system["type"] = "bulk"
         if p.detail > 1:
             names = {"international_short_symbol": p.group[0]}
-            system["symmetry"] = [names | symmetry(p) | {"symmetry_method": "MatID (spg)"}]
+            system["symmetry"] = [names | symmetry(p) | {"symmetry_method": "MatID (spg)"} | _cells(p, atoms)]
+            system["configuration_raw_gid"] = "<material_id>"
+            atoms["lattice_vectors_reciprocal"] = [[1e10, flat, flat], [flat, 1e10, flat], [flat, flat, 1e10]]
             system["descriptors"] = {"soap": {"n_max": 8, "l_max": 4, "r_cut": 5.0, "atom_sigma": 0.4}}
     return system | {"atoms": atoms}
+
+
+def _cells(p: Profile, atoms: Json) -> Json:
+    """Return the symmetry of the atoms, in a cell that also stands for the others; their positions are
+    fractions of it.
+    """
+    rng = Random(f"{p.seed}/fractions")
+    equivalent = [sum(p.counts[:k]) * p.units for k, n in enumerate(p.counts) for _ in range(n * p.units)]
+    letters = ["abcde"[k] for k, n in enumerate(p.counts) for _ in range(n * p.units)]
+    original = {"equivalent_atoms": equivalent, "wyckoff_letters": letters}
+    fractions = {"positions": [[rng.random() for _ in "xyz"] for _ in equivalent]}
+    cell = (
+        original
+        | {"atomic_numbers": atoms["species"], "lattice_vectors": atoms["lattice_vectors"]}
+        | fractions
+    )
+    return {
+        "origin_shift": [0.0, 0.0, 0.0],
+        "transformation_matrix": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        "system_original": [original],
+        "system_primitive": [cell],
+        "system_std": [cell],
+    }
 
 
 def _calculation(p: Profile, k: int, rng: Random) -> Json:

@@ -1,4 +1,4 @@
-"""The JSON schema of generated archives, of the same form as a server's; made of the tables in `definitions`."""
+"""The JSON schema of generated archives, made from the tables in `definitions`."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _TYPES: dict[str, Json] = {
 _SECTION = re.compile(r"(\w+)(?:\(([^)]*)\))?: *(.*)")
 _MEMBER = re.compile(r"  (\w+): (.+?): (.+)")
 _QUANTITY = re.compile(
-    r"(?P<type>\w+)(?:\[(?P<shape>[^]]*)\])?(?: (?P<of>(?!in |= ).+?))?(?: in (?P<unit>.+?))?(?: = (?P<default>.+))?"
+    r"(?P<type>\w+)(?:\[(?P<shape>[^]]*)\])?(?: (?P<of>(?!in |= ).+?))?(?: in (?P<unit>.+?))?(?: = (?P<default>.+))?"  # noqa: E501
 )
 
 
@@ -36,7 +36,7 @@ class _Member(NamedTuple):
 
 
 class _Section(NamedTuple):
-    """A section as the tables have it, names in full."""
+    """A section of the tables, with full names."""
 
     name: str
     bases: tuple[str, ...]
@@ -45,13 +45,13 @@ class _Section(NamedTuple):
 
     @property
     def hash(self) -> str:
-        """Another one, once anything about the section is."""
+        """The hash of the section, which changes with any part of it."""
         return _hash(repr(self[:]))
 
 
 @cache
 def schema_json() -> bytes:
-    """The body of `GET schemas/nomad.datamodel.datamodel.EntryArchive`. Made once in a process, in milliseconds."""
+    """Return the body of `GET schemas/nomad.datamodel.datamodel.EntryArchive`. Cached."""
     sections = {section.name: section for table in TABLES for section in _sections(table)}
     return orjson.dumps(_Writer(sections).schema())
 
@@ -83,16 +83,16 @@ def _full(name: str, module: str) -> str:
 
 
 class _Writer:
-    """Sections as JSON Schema with NOMAD's own words in it."""
+    """Writes sections as JSON Schema with NOMAD's extensions."""
 
     def __init__(self, sections: dict[str, _Section]) -> None:
         self._sections = sections
         self._hashes = {name: section.hash for name, section in sections.items()}
-        # The root names all the others: its hash, by which clients know the schema, is that of them all.
+        # Clients identify the schema by the hash of the root, which is that of all sections.
         self._hashes[ROOT] = _hash("".join(self._hashes.values()))
 
     def schema(self) -> Json:
-        """The root with all other sections in it."""
+        """Return the root with all other sections in it."""
         defs = {name: self._section(part) for name, part in self._sections.items() if name != ROOT}
         head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
         return head | self._section(self._sections[ROOT]) | {"$defs": defs}
@@ -122,7 +122,7 @@ class _Writer:
         return written | {"description": member.description, "$id": own_id}
 
     def _place(self, names: list[str]) -> Json:
-        """The declared section; after more specific ones, where there are some."""
+        """Return a reference to the declared section, after more specific ones if there are any."""
         refs = [self._ref(name) for name in names]
         return {"anyOf": refs[:0:-1] + refs[:1]} if refs[1:] else refs[0]
 
@@ -134,7 +134,7 @@ class _Writer:
             value["enum"] = _words(of)
         elif of:
             target = _full(of, module)
-            # Users, authors and datasets are no part of archives: they are named, and have no section in the schema.
+            # Users, authors and datasets are not part of archives, and have no section in the schema.
             hash_ = self._hashes.get(target) or _hash(target)
             written["reference_section_def"] = f"{target}@{hash_}"
         if unit:

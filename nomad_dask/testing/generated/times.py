@@ -1,4 +1,4 @@
-"""Times of uploads and entries: milliseconds since the first could be (all are past), and how the server writes them."""
+"""Times of uploads and entries, in milliseconds since the earliest possible one, and as server text."""
 
 from datetime import date, timedelta
 from functools import cache
@@ -11,7 +11,7 @@ _PARTS = [b"+00:00", *(b".%03d000+00:00" % part for part in range(1, 1000))]
 
 
 def time(milliseconds: int) -> bytes:
-    """A time as the server writes it. Put together from its parts, since each entry has two."""
+    """Return a time as the server writes it. Assembled from parts for speed, because each entry has two."""
     minutes, rest = divmod(milliseconds, 60_000)
     days, minute = divmod(minutes, 1440)
     second, part = divmod(rest, 1000)

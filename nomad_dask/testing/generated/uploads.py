@@ -1,4 +1,4 @@
-"""Uploads of generated entries: of very different sizes, each with an author and with times."""
+"""Uploads of generated entries: sizes, authors and times."""
 
 from array import array
 from bisect import bisect_right
@@ -30,34 +30,34 @@ About = tuple[State, str, tuple[str, ...]]
 
 
 class Upload(NamedTuple):
-    """What the entries of an upload share."""
+    """The properties that the entries of an upload share."""
 
     id: bytes
     state: State
     main_author: str
     coauthors: tuple[str, ...]
     start: int
-    """The place of its first entry in the row of all uploads."""
+    """Position of its first entry in the sequence of the entries of all uploads."""
     size: int
     created: int
-    """Milliseconds since the first of all uploads could be."""
+    """Milliseconds since the earliest possible upload."""
     texts: tuple[bytes, ...]
-    """What placeholders of the group `upload` stand for; nothing for a coauthor that is not there."""
+    """Values of the placeholders of the group `upload`. Empty for a missing coauthor."""
 
 
 def public_upload(number: int, draw: int) -> About:
-    """Whose it is: most are of one author, a few of two."""
+    """Return state, author and coauthors. Most uploads have one author, a few have two."""
     author = ("cy", "cy", "bo", "ada")[draw & 3]
     return "public", author, ("bo",) if author == "cy" and draw >> 2 & 7 == 0 else ()
 
 
 def private_upload(number: int, draw: int) -> About:
-    """Each way of being private in turn."""
+    """Return state, author and coauthors: each kind of private upload in turn."""
     return _PRIVATE[number % len(_PRIVATE)]
 
 
 class Uploads:
-    """Uploads of very different sizes for n entries, over which their ranks are scattered."""
+    """Uploads of very different sizes for n entries, whose ranks are scattered over them."""
 
     def __init__(self, n: int, rng: Random, about: Callable[[int, int], About]) -> None:
         self._n, self._salt, self._about = n, rng.getrandbits(64), about
@@ -70,23 +70,23 @@ class Uploads:
         self._shift = rng.randrange(n) if n else 0
 
     def _cut(self, rng: Random) -> Iterator[int]:
-        """A few uploads hold a good part of all entries, most of them a handful."""
-        at, most = 0, max(2, self._n // 6)
-        while at < self._n:
-            yield at
-            at += min(most, int((1 - rng.random()) ** -1.25))
+        """Yield the starts of uploads: a few hold a large part of all entries, most only a handful."""
+        start, limit = 0, max(2, self._n // 6)
+        while start < self._n:
+            yield start
+            start += min(limit, int((1 - rng.random()) ** -1.25))
         yield self._n
 
     def place(self, rank: int) -> int:
-        """The place of the entry of this rank in the row of all uploads."""
+        """Return the position of the entry with this rank in the sequence of the entries of all uploads."""
         return (rank * self._factor + self._shift) % self._n
 
     def rank(self, place: int) -> int:
-        """The inverse of `place`."""
+        """Return the inverse of `place`."""
         return (place - self._shift) * self._back % self._n
 
     def at(self, place: int) -> Upload:
-        """The upload at a place."""
+        """Return the upload at a position."""
         return self.upload(bisect_right(self.starts, place) - 1)
 
     def _make(self, number: int) -> Upload:

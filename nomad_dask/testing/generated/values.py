@@ -1,4 +1,4 @@
-"""What generated entries say: the values that stand in the place of the placeholders of their templates."""
+"""Values of generated entries, for the placeholders of their templates."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -8,7 +8,7 @@ import orjson
 from nomad_dask.testing.generated import elements
 from nomad_dask.testing.generated.draws import mixed
 from nomad_dask.testing.generated.ids import IdSpace, hashed_id
-from nomad_dask.testing.generated.placeholders import MOST_ELEMENTS, Cut, cut, fall
+from nomad_dask.testing.generated.placeholders import MOST_ELEMENTS, TemplateParts, cut, fall
 from nomad_dask.testing.generated.population import Population
 from nomad_dask.testing.generated.profiles import Profile
 from nomad_dask.testing.generated.times import YEAR, time
@@ -18,10 +18,10 @@ KEPT = 1 << 15
 
 
 class Values:
-    """The values of the entries of one population as JSON, texts without their quotes.
+    """The values of the entries of a population as JSON; strings are without quotes.
 
-    To fill in an entry of one calculation costs some 30 us the first time, and 4 us while its values are
-    kept: those of the last `KEPT` are, with 1 kB for the entry and 0.3 kB for each calculation.
+    Filling a template of one calculation takes about 30 us the first time, and 4 us with cached values.
+    The cache holds `KEPT` entries, with 1 kB for each entry and 0.3 kB for each calculation.
     """
 
     def __init__(self, population: Population, ids: IdSpace, profiles: Sequence[Profile]) -> None:
@@ -29,25 +29,25 @@ class Values:
         self._picked = lru_cache(maxsize=KEPT)(self._pick)
 
     def fill(self, i: int, rendered: bytes) -> bytes:
-        """The rendered JSON with the values of entry i. Bytes that come again are cut apart once."""
-        asked = cut(rendered)
-        if len(asked.pieces) == 1:
+        """Return the rendered JSON with the values of entry i."""
+        parts = cut(rendered)
+        if len(parts.pieces) == 1:
             return rendered
-        filled = asked.pieces.copy()
-        filled[1::2] = self._picked(i, asked)
+        filled = parts.pieces.copy()
+        filled[1::2] = self._picked(i, parts)
         return b"".join(filled)
 
-    def _pick(self, i: int, asked: Cut) -> Texts:
-        """The value for each placeholder."""
+    def _pick(self, i: int, parts: TemplateParts) -> Texts:
+        """Return the value of each placeholder."""
         entry = _Entry(self._population, self._ids, self._profiles, i)
-        row = entry.energies(asked)
-        for name in asked.groups:
+        row = entry.energies(parts)
+        for name in parts.groups:
             row += _GROUPS[name](entry)
-        return asked.pick(row)
+        return parts.pick(row)
 
 
 class _Entry:
-    """What one entry says, by the groups of `placeholders.GROUPS`."""
+    """The values of one entry, by the groups of `placeholders.GROUPS`."""
 
     __slots__ = ("_draw", "_drawn", "_i", "_ids", "_number", "_place", "_population", "_profile", "_upload")
 
@@ -60,19 +60,19 @@ class _Entry:
 
     @property
     def _elements(self) -> tuple[elements.Element, ...]:
-        """As many different elements as the profile has, by symbol."""
+        """The elements, as many as the profile has, sorted by symbol."""
         if not self._drawn:
             draw = self._population.hash(self._i, "elements")
             self._drawn = elements.drawn(len(self._profile.counts), draw)
         return self._drawn
 
-    def energies(self, asked: Cut) -> list[bytes]:
-        if not asked.energies and not asked.per_atom:
+    def energies(self, parts: TemplateParts) -> list[bytes]:
+        if not parts.energies and not parts.per_atom:
             return []
         energy = _energy(self._draw)
         each = energy / self._profile.n_atoms
-        numbers = [energy * factor for factor in asked.energies]
-        return _listed(numbers + [each * factor for factor in asked.per_atom])
+        numbers = [energy * factor for factor in parts.energies]
+        return _listed(numbers + [each * factor for factor in parts.per_atom])
 
     def upload(self) -> Texts:
         return self._upload.texts
@@ -150,15 +150,15 @@ def _edge(draw: int) -> float:
 
 
 def _part(draw: int, shift: int) -> float:
-    """A number of [0, 1) that belongs to the entry."""
+    """Return a number in [0, 1) for the entry."""
     return (draw >> shift & 0xFFFF) / 65536
 
 
 def _listed(numbers: list[float]) -> list[bytes]:
-    """Numbers as JSON. All at once: one by one they would cost more than the rest together."""
+    """Return numbers as JSON. All at once, because individual calls would be slow."""
     return orjson.dumps(numbers)[1:-1].split(b",")
 
 
 def _padded(values: list[bytes]) -> Texts:
-    """As many values as there can be elements, so that each has its place."""
+    """Pad a list of values to the maximum number of elements."""
     return (*values, *[b""] * (MOST_ELEMENTS - len(values)))

@@ -1,4 +1,4 @@
-"""Section `workflow2` of generated archives, and where its reference leads."""
+"""Section `workflow2` of generated archives, and the target of its reference."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ _RESULT_REFS = {
 
 
 def workflow_section(p: Profile, feature: str | None) -> Json:
-    """With a reference of its own where that is the feature."""
+    """Return section `workflow2`, with a special reference if that is the feature."""
     run, n = f"{p.hash}/run/0", p.n_calculations
     found: Json = {
         "calculation_result_ref": _RESULT_REFS.get(feature or "", f"{run}/calculation/{n - 1}"),

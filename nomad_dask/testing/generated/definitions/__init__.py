@@ -1,18 +1,18 @@
-"""What the schema of generated archives says, as tables; `schema` makes JSON of them.
+"""Tables of the schema of generated archives; `schema` converts them to JSON.
 
     [runschema.calculation]                             the Python module of the sections below
-    EnergyEntry(Atomic): An energy of the system.       a section, what it inherits from, what it is
+    EnergyEntry(Atomic): An energy of the system.       a section, its base, and its description
       value: float64 in joule: The energy.              a quantity
 
-A name without a dot is one of the same module. What stands between a member's name and its description:
+A name without a dot is in the same module. Between the name and the description of a member:
 
-    one Energy                       a sub section; `many` of them; `one A or B`, if B may stand in A's place
-    float64[*,3] in meter            NOMAD's type, lengths of its lists (`*` any, `0..` at least so many), unit
+    one Energy                       a sub section; `many` of them; `one A or B` if B may replace A
+    float64[*,3] in meter            NOMAD's type, lengths of its lists (`*` any, `0..` at least that), unit
     enum dft | ems                   one of these words; `@symbols` stands for all chemical elements
-    Reference[*] runschema.run.Run   where a string leads
-    bool = false                     what is meant where there is none, as JSON
+    Reference[*] runschema.run.Run   the target of a reference
+    bool = false                     the default, as JSON
 
-Sections, quantities, types, units and words are NOMAD's own; the descriptions are not.
+Sections, quantities, types, units and terms are those of NOMAD; the descriptions are not.
 """
 
 from nomad_dask.testing.generated.definitions import metadata, results, run, workflow
@@ -24,5 +24,5 @@ _SYMBOLS = """
     Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir
     Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl
     Mc Lv Ts Og
-"""
+"""  # noqa: E501
 SYMBOLS = tuple(_SYMBOLS.split())

@@ -84,4 +84,9 @@ OptimadeEntry: The material in OPTIMADE's words.
   nsites: int32 = 0: How many there are.
   species_at_sites: str[*]: What each of them is.
   structure_features: enum[1..] assemblies | disorder | unknown_positions = []: What is special about it.
-"""
+  species: many Species: What may be at a site.
+Species: What may be at a site.
+  name: str: What to call it.
+  chemical_symbols: enum[1..] @symbols | X | vacancy | x: Elements, by symbol.
+  concentration: float64[1..]: How much of each.
+"""  # noqa: E501

@@ -109,6 +109,7 @@ Method: How something was computed or measured.
 Simulation: How something was computed.
   program_name: str = "not processed": The program.
   program_version: str = "not processed": Its version.
+  program_version_internal: str = "not processed": What its authors call the version.
   dft: one DFT: How density functional theory was used.
   precision: one Precision: How fine it was.
 DFT: How density functional theory was used.
@@ -116,7 +117,7 @@ DFT: How density functional theory was used.
 | unavailable | not processed = "unavailable": What the wave functions are made of.
   core_electron_treatment: enum full all electron | all electron frozen core | pseudopotential | unavailable \
 = "unavailable": What was done with the core electrons.
-  spin_polarized: bool: Whether the spins were told apart.
+  spin_polarized: bool: True if spins were distinguished.
   scf_threshold_energy_change: float64 in joule: Below which change of the energy it had converged.
   jacobs_ladder: enum {_XC} = "not processed": The functional's rung on Jacob's ladder.
   xc_functional_type: enum {_XC} = "not processed": The same in other words.
@@ -130,17 +131,20 @@ Precision: How fine a computation was.
 Properties: What was found.
   n_calculations: int32: How many calculations there are.
   available_properties: str[0..] = []: Names of the properties that there are.
+  structures: one Structures: The atoms, in several representations.
   electronic: one ElectronicProperties: Of the electrons.
+  optoelectronic: one OptoelectronicProperties: Of electrons and light.
   geometry_optimization: one GeometryOptimization: How the geometry was optimised.
 ElectronicProperties: Properties of the electrons.
   band_gap: many BandGap: Gaps of the bands.
   band_structure_electronic: many BandStructureElectronic: Bands.
+  dos_electronic_new: many DOSElectronicNew: Densities of states.
 BandStructure: Bands.
   label: str: What to call them.
   segment: Reference[*] runschema.calculation.BandEnergies: Energies along the parts of the path.
   path_standard: str: The convention for the path.
 BandStructureElectronic(BandStructure): Bands of electrons.
-  spin_polarized: bool: Whether the spins are told apart.
+  spin_polarized: bool: True if spins are distinguished.
   energy_fermi: float64 in joule: The Fermi energy.
   band_gap: many BandGapDeprecated: Gaps, one for each spin.
 BandGapDeprecated(nomad.datamodel.metainfo.common.PropertySection): A gap between bands.
@@ -161,7 +165,50 @@ The energy of each step.
   final_force_maximum: float64 in newton: The largest force at the end.
   final_energy_difference: float64 in joule: The last change of energy.
   final_displacement_maximum: float64 in meter: The last change of a position.
+Structures: The atoms, in several representations.
+  structure_original: one Structure: As they were computed.
+  structure_conventional: one Structure: In the conventional cell.
+  structure_primitive: one Structure: In the smallest cell.
+Structure: Atoms at the sites of a cell.
+  dimension_types: int32[3] = [0, 0, 0]: 1 for directions in which it goes on.
+  nperiodic_dimensions: int32: How many of them there are.
+  lattice_vectors: float64[3,3] in meter: The cell.
+  cartesian_site_positions: float64[*,3] in meter: Where the sites are.
+  n_sites: int32 = 0: How many sites.
+  species_at_sites: str[*]: What is at each site, by name.
+  cell_volume: float64 in meter ** 3: Volume of the cell.
+  atomic_density: float64 in 1 / meter ** 3: Atoms by volume.
+  mass_density: float64 in kilogram / meter ** 3: Mass by volume.
+  species: many nomad.datamodel.optimade.Species: What may be at a site.
+DOSElectronicNew: Densities of states of electrons.
+  label: str: The method.
+  spin_polarized: bool: True if spins are distinguished.
+  has_projected: bool: True if there are parts of atoms or orbitals.
+  data: many DOSNew: One for each spin.
+DOSNew: A density of states.
+  energies: QuantityReference runschema.calculation.Dos: The energies.
+  total: Reference runschema.calculation.DosValues: All states together.
+  spin_channel: int32: The spin that it is of.
+  energy_fermi: float64 in joule: The Fermi energy.
+  energy_ref: float64 in joule: The energy that is shown as zero.
+OptoelectronicProperties: Properties of electrons and light.
+  solar_cell: one SolarCell: A solar cell.
+SolarCell: A solar cell.
+  efficiency: float64: Its efficiency in percent.
+  fill_factor: float64: Its fill factor, from 0 to 1.
+  open_circuit_voltage: float64 in volt: The voltage without a current.
+  short_circuit_current_density: float64 in ampere / meter ** 2: The current without a voltage.
+  illumination_intensity: float64 in watt / meter ** 2: How bright the light was.
+  device_area: float64 in meter ** 2: The area in the light.
+  device_architecture: str: The order of layers, such as pin.
+  device_stack: str[0..]: All layers.
+  absorber: str[0..]: Layers that absorb light.
+  absorber_fabrication: str[0..]: How they were made.
+  electron_transport_layer: str[0..]: Layers for electrons.
+  hole_transport_layer: str[0..]: Layers for holes.
+  substrate: str[0..]: What it is on.
+  back_contact: str[0..]: The contact at the back.
 
 [nomad.datamodel.metainfo.common]
 PropertySection: What sections of properties inherit from.
-"""
+"""  # noqa: E501

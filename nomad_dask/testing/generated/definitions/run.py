@@ -32,6 +32,12 @@ Method(nomad.datamodel.data.ArchiveSection): Theory and parameters.
   k_mesh: one KMesh: Points in reciprocal space.
   electronic: one Electronic: How electrons are treated.
   scf: one Scf: How it goes on until it is consistent with itself.
+  electrons_representation: many BasisSetContainer: What wave functions are made of.
+BasisSetContainer: What wave functions are made of.
+  type: enum (L)APW | (L)APW+lo | APW | APW+lo | LAPW | LAPW+lo | atom-centered orbitals \
+| gaussians + plane waves | plane waves | real-space grid | support functions | unavailable | not processed \
+= "unavailable": The kind of functions.
+  scope: str[*]: Of what.
 DFT: Density functional theory.
   self_interaction_correction_method: str: How an electron's action on itself is mended.
   xc_functional: one XCFunctional: Exchange and correlation.
@@ -51,7 +57,7 @@ Electronic: How electrons are treated.
   charge: float64 in coulomb: The charge of the system.
   n_bands: int32: How many bands.
   n_electrons: float64: How many electrons.
-  n_spin_channels: int32: 2 where the spins are told apart.
+  n_spin_channels: int32: 2 if spins are distinguished.
   method: str: The theory.
   smearing: one Smearing: How occupations are spread.
 Smearing: How occupations are spread.
@@ -77,6 +83,7 @@ System(nomad.datamodel.data.ArchiveSection): Atoms, and what they make.
   name: str: What to call it.
   type: str: What kind of structure it is.
   is_representative: bool: Whether it stands for all systems of the entry.
+  configuration_raw_gid: str: A checksum of the atoms.
   sub_system_ref: Reference System: The system that it has its atoms from.
   chemical_composition: str: The formula, atom by atom.
   chemical_composition_hill: str: The formula in Hill's order.
@@ -96,6 +103,8 @@ Atoms: Atoms in a cell.
   lattice_vectors: float64[3,3] in meter: The cell.
   lattice_vectors_reciprocal: float64[3,3] in 1 / meter: The reciprocal cell.
   periodic: bool[3]: In which directions it goes on.
+  equivalent_atoms: int32[*]: For each the first that the symmetry makes it of.
+  wyckoff_letters: str[*]: Letters of their positions.
 Symmetry: The symmetry of a system.
   bravais_lattice: str: The lattice.
   crystal_system: str: The crystal system.
@@ -106,6 +115,11 @@ Symmetry: The symmetry of a system.
   space_group_number: int32: Number of the space group.
   symmetry_method: str: What found it.
   choice: str: The choice of axes.
+  origin_shift: float64[3]: From the cell's origin to that of the setting.
+  transformation_matrix: float64[3,3]: From the cell's axes to those of the setting.
+  system_original: many Atoms: The atoms as they are.
+  system_primitive: many Atoms: The smallest cell.
+  system_std: many Atoms: The conventional cell.
 Descriptors: Numbers for machine learning.
   soap: one SOAP: Neighbourhoods, smoothly.
 SOAP: How neighbourhoods are described.
@@ -138,11 +152,11 @@ Calculation(BaseCalculation): What was computed for one system by one method.
   n_scf_iterations: int32: How many steps.
   scf_iteration: many ScfIteration: The steps.
 ScfIteration(BaseCalculation): One step on the way to consistency.
-Atomic: What is told of atoms one by one.
+Atomic: Values of individual atoms.
   kind: str: What kind it is of.
   n_orbitals: int32: How many orbitals.
   n_atoms: int32: How many atoms.
-  n_spin_channels: int32: 2 where the spins are told apart.
+  n_spin_channels: int32: 2 if spins are distinguished.
 AtomicValues(nomad.datamodel.data.ArchiveSection): Values of one atom, orbital or spin.
   spin: int32: The spin.
   atom_label: str: The atom's symbol.

@@ -79,4 +79,4 @@ ThermodynamicsResults(simulationworkflowschema.general.SimulationWorkflowResults
   temperature: float64[*] in kelvin: Temperatures.
   pressure: float64[*] in pascal: The pressure at each.
   entropy: float64[*] in joule / kelvin: The entropy at each.
-"""
+"""  # noqa: E501

@@ -1,0 +1,1 @@
+"""Attribute access to archives: sections, references, units."""

@@ -1,0 +1,1 @@
+"""Dask clusters: local workers, shared limits, credentials."""

@@ -1,0 +1,1 @@
+"""Small helpers of every package: paths in archives, column types, urls, JSON rules."""

@@ -1,0 +1,1 @@
+"""Parquet datasets on disks and object stores."""

@@ -1,1 +1,0 @@
-"""The edges: the only modules that touch the network and files."""

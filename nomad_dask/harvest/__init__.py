@@ -1,0 +1,1 @@
+"""Harvests and updates of datasets."""

@@ -1,0 +1,1 @@
+"""NOMAD's schema: definitions of sections and quantities."""

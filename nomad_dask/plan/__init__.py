@@ -1,0 +1,1 @@
+"""Plans: segments of the entry list and what they cost."""

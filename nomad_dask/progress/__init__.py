@@ -1,0 +1,1 @@
+"""Progress of a job, in a terminal and in a notebook."""

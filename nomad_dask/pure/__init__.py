@@ -1,1 +1,0 @@
-"""Pure core: no I/O, no clock, no globals."""
