@@ -5,15 +5,14 @@ import pickle
 import subprocess
 import sys
 import tracemalloc
-from dataclasses import dataclass
 from functools import cached_property
 from random import Random
 
 import dask
 import pytest
 from distributed import Client, LocalCluster
+from idle_tasks import Nothing, receipt_of
 
-from nomad_dask.dataset.report import Receipt
 from nomad_dask.harvest import run
 from nomad_dask.request.segments import Plan, Segment
 from nomad_dask.testing import Corpus, Entry, serve
@@ -26,32 +25,6 @@ KEPT = [
     "scheduler.dashboard.tasks.task-stream-length",
 ]
 """How much of what happened Dask keeps: up to 1,000 and more of each, which is growth that ends."""
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """A task that reads and writes nothing, and returns a receipt as large as any."""
-
-    number: int
-
-    def write(self):
-        return receipt_of(self.number)
-
-
-def receipt_of(number):
-    return Receipt(
-        number,
-        *("a" * 28, "b" * 28, 1, "c" * 28, "d" * 28),
-        n_bytes=1000 + number,
-        seconds=number / 7,
-        requests=2,
-        statuses={"200": 2},
-        batch_sizes=(1, 2, 4),
-        dataset=f"{number:032d}",
-        bare=("e" * 28,),
-        seen={"f" * 28: f"2026-01-01T00:00:00 - 2025-{number:020d}"},
-        parts={f"part-{number:05d}.parquet": 2000 + number},
-    )
 
 
 def held():
@@ -73,9 +46,6 @@ def cluster():
 
 def test_many_segments_flood_neither_the_scheduler_nor_the_client(cluster):
     """With the scheduler in this process: both together grow by less than 2 kB a segment."""
-    from distributed.protocol import pickle as wire
-
-    wire.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     tasks = [Nothing(number) for number in range(SEGMENTS)]
     plan = Plan(tuple(Segment() for _ in tasks), SEGMENTS, True, SEGMENTS)
     scheduler, receipts = cluster.cluster.scheduler, {}
@@ -91,7 +61,6 @@ def test_many_segments_flood_neither_the_scheduler_nor_the_client(cluster):
         run._drive(cluster, tasks, receipts, plan, watch)
     finally:
         tracemalloc.stop()
-        wire.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     assert len(receipts) == SEGMENTS
     assert max(known) <= 2 * 4 + 4, "twice the threads of the workers, and what is being forgotten"
     each = (sizes[SEGMENTS] - sizes[WARM]) / (SEGMENTS - WARM)
