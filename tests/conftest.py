@@ -43,7 +43,11 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def pytest_runtest_teardown():
-    """Empties fsspec's memory, one for the whole process: no test sees the files of another."""
+    """Empties what the whole process keeps: no test sees the files of another, nor the schema of a server
+    that has been stopped, at a port that a new one has got again.
+    """
+    if cache := sys.modules.get("nomad_dask.client.metainfo_cache"):
+        cache._cache.clear()
     if memory := sys.modules.get("fsspec.implementations.memory"):
         memory.MemoryFileSystem.store.clear()
         memory.MemoryFileSystem.pseudo_dirs[:] = [""]

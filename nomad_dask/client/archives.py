@@ -103,8 +103,8 @@ class ArchiveBlock(NamedTuple):
 
     @property
     def text(self) -> bytes | None:
-        """The JSON list of these rows, if available."""
-        return b"".join((b"[", b",".join(self.texts), b"]")) if self.texts else None
+        """The JSON of these rows, with commas between them, if available."""
+        return b",".join(self.texts) if self.texts else None
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from nomad_dask.request.references import (
     at,
     group_names,
     has_unresolved,
+    may_follow,
     may_have_unresolved,
     restore,
     target_of,
@@ -50,7 +51,7 @@ async def linked_archives(
     is_doubtful: Callable[[Any], bool] | None = None
     if known is not None:
         is_doubtful = partial(has_unresolved, links=known) if known else None
-    elif links is not None and spec.source == "archives":
+    elif links is not None and spec.source == "archives" and may_follow(spec.required.tree):
         is_doubtful = partial(may_have_unresolved, tree=spec.required.tree)
 
     async def resolve_held() -> BatchResult:

@@ -19,7 +19,9 @@ from nomad_dask._core import native
 from nomad_dask.common import types
 from nomad_dask.common.json_rules import ROW, decode
 from nomad_dask.layouts import shapes
-from nomad_dask.layouts.layouts import ONLY, AnySchema, Builder, Layout, TablesSchema
+from nomad_dask.layouts.column_limit import ColumnLimit
+from nomad_dask.layouts.infer import MOST_NAMES
+from nomad_dask.layouts.layouts import ONLY, WIDE, AnySchema, Builder, Layout, TablesSchema
 from nomad_dask.layouts.nested import NestedSchema
 from nomad_dask.layouts.nested_cells import leading_tree
 from nomad_dask.layouts.schema import ENTRY_ID, UPLOAD_ID, Schema, more_cell
@@ -59,6 +61,51 @@ def builder(
     except ValueError:
         return own()  # `required` has a `*` above its leaves, or a name is no UTF-8
     return CompiledBuilder(layout, schema, core, own, raises=on_new == "raise")
+
+
+JsonRows: TypeAlias = tuple[bytes, Mapping[str, str | None]]
+"""JSON of rows with commas between them, and the upload ids by entry id."""
+
+
+def checked_rows(text: bytes, begin: int, end: int) -> tuple[list[str], int]:
+    """The entry ids of valid rows between two positions, and the position of the first row of another kind.
+
+    Nothing is decoded. Needs the core.
+    """
+    assert native is not None
+    rows, stop = native.rows(text, begin, end)
+    return [row[0] for row in rows], stop
+
+
+def build_wide(
+    texts: Callable[[], Iterable[JsonRows]],
+    required: Required,
+    make_schema: Callable[[Mapping[str, str]], Schema],
+    limit: ColumnLimit,
+) -> tuple[pa.Table, int] | None:
+    """`wide.build_wide` from text: types are found in one compiled pass, columns filled in another.
+
+    None if there is no core, or if it leaves an entry or the choice of columns to Python. Memory: the table
+    and one text.
+    """
+    try:
+        kinds = native.Kinds(_tree(required.root), MOST_NAMES) if native is not None else None
+    except ValueError:
+        return None
+    if kinds is None:
+        return None
+    for text, _ in texts():
+        rows, stop = kinds.feed(text, 0, len(text))
+        if stop < len(text) or not all(is_read for *_, is_read in rows):
+            return None
+    found = {name: "list<" * n + kind + ">" * n for name, kind, n, _ in kinds.found()}
+    table = builder(WIDE, make_schema(found), required)
+    if not limit.allows(len(found)) or not isinstance(table, CompiledBuilder):
+        return None
+    for text, uploads in texts():
+        if table.feed(text, 0, len(text), uploads)[1] < len(text):
+            return None
+    return table.finish(), 0
 
 
 class CompiledBuilder:
@@ -220,7 +267,7 @@ class CompiledBuilder:
         """
         self.flush()
         tables = {
-            key: pa.concat_tables([arrow.empty_table(), *self._chunks[key]])
+            key: pa.concat_tables(self._chunks[key]) if self._chunks[key] else arrow.empty_table()
             for key, arrow in self._arrow.items()
         }
         if self._reference:

@@ -43,6 +43,7 @@ from nomad_dask.query.downloads import (
     blocks_of,
     download_unresolved,
     selected,
+    texts_of,
 )
 from nomad_dask.query.options import GUIDE_MAX, LazyOptions, OutputOptions, ReadOptions, bulk_max
 from nomad_dask.query.schema_tree import SchemaTree
@@ -523,6 +524,7 @@ class ArchiveQuery:
             dtype_backend=dtype_backend,
             definitions=ServerDefinitions(self._server)(),
             max_columns=self.max_columns,
+            texts=partial(texts_of, found),
         )
 
     @validate.check_keywords

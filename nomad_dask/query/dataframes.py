@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
@@ -14,8 +15,9 @@ import pyarrow as pa
 from nomad_dask.common import paths
 from nomad_dask.common.memory import collector_paused, system_memory
 from nomad_dask.errors import NomadDaskError, error_summary
-from nomad_dask.layouts import select
+from nomad_dask.layouts import compiled, select
 from nomad_dask.layouts.column_limit import MOST_COLUMNS, ColumnLimit, left_out_message
+from nomad_dask.layouts.compiled import JsonRows
 from nomad_dask.layouts.layouts import ONLY, TablesSchema, left_out
 from nomad_dask.layouts.schema import ENTRY_ID, MORE, UPLOAD_ID, wide_schema
 from nomad_dask.layouts.tables import Tables, TableSchema, infer_tables
@@ -27,6 +29,7 @@ from nomad_dask.request.required import Required
 from nomad_dask.text.humanize import counted
 
 T = TypeVar("T")
+logger = logging.getLogger("nomad_dask")
 
 
 def entries_to_dataframe(
@@ -38,6 +41,7 @@ def entries_to_dataframe(
     dtype_backend: DtypeBackend = "pyarrow",
     definitions: Definitions | None = None,
     max_columns: int | None = MOST_COLUMNS,
+    texts: Callable[[], Iterable[JsonRows] | None] = lambda: None,
 ) -> pd.DataFrame | dict[str, pd.DataFrame]:
     """Convert archives, as `ArchiveQuery.entries_to_dataframe` does.
 
@@ -47,15 +51,17 @@ def entries_to_dataframe(
     names would be equal; with `from_query`, keys select dataframes and columns and do not change names.
 
     The archives are read twice (with `from_query`, twice for each required path). A wide dataframe needs
-    memory for the table and one block of archives; `from_query` needs memory for all archives.
+    memory for the table and one block of archives; `from_query` needs memory for all archives. Where `texts`
+    returns the same entries as JSON text, a wide dataframe is built by the compiled core, if there is one.
     """
     check_backend(dtype_backend)
     keys = select.check_keys(keys_to_filter)
+    options: Any = {"required": required, "keys": keys, "definitions": definitions, "limit": max_columns}
     with collector_paused(), system_memory():
-        convert: Any = path_tables if from_query else wide_table
-        made: Any = _without_bad_archives(
-            partial(convert, required=required, keys=keys, definitions=definitions, limit=max_columns), blocks
-        )
+        made: Any = None if from_query else _compiled_wide(texts, **options)
+        if made is None:
+            convert: Any = path_tables if from_query else wide_table
+            made = _without_bad_archives(partial(convert, **options), blocks)
     if not from_query:
         return to_pandas(made, index=(ENTRY_ID,), dtype_backend=dtype_backend)
     return {
@@ -112,6 +118,36 @@ def wide_table(
     table, omitted = build_wide(blocks, required, make_schema, ColumnLimit(required, definitions, limit))
     if omitted:
         warnings.warn(left_out_message(ONLY, table.num_columns - 3, omitted), stacklevel=6)
+    return _shown(table, required, keys, definitions)
+
+
+def _compiled_wide(
+    texts: Callable[[], Iterable[JsonRows] | None],
+    required: Required,
+    keys: Sequence[str],
+    definitions: Definitions | None,
+    limit: int | None,
+) -> pa.Table | None:
+    """`wide_table` by the compiled core; None if only Python can build it."""
+    if texts() is None:
+        return None
+    make_schema = partial(wide_schema, required=required, definitions=definitions)
+    try:
+        made = compiled.build_wide(
+            lambda: texts() or (), required, make_schema, ColumnLimit(required, definitions, limit)
+        )
+    except (NomadDaskError, MemoryError):
+        raise
+    except Exception as error:
+        logger.info("the dataframe is built again, without the compiled core: %s", error_summary(error))
+        return None
+    return made and _shown(made[0], required, keys, definitions)
+
+
+def _shown(
+    table: pa.Table, required: Required, keys: Sequence[str], definitions: Definitions | None
+) -> pa.Table:
+    """The columns of a wide table that the dataframe has, named as in it."""
     table = _without_own_columns(table)
     if required.is_whole:
         table = _non_null(table)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any, SupportsIndex, TypeAlias
 
+from nomad_dask._core import native
 from nomad_dask.client.answers import rows_of
 from nomad_dask.client.archives import ArchiveBlock, BatchResult, DownloadOptions, archives
 from nomad_dask.client.linked_archives import linked_archives
@@ -24,6 +26,7 @@ from nomad_dask.client.search import check_end, get_page, iter_pages
 from nomad_dask.client.server import Server
 from nomad_dask.client.transport import Client
 from nomad_dask.errors import EntriesFailedError, UserError
+from nomad_dask.layouts.compiled import JsonRows, checked_rows
 from nomad_dask.layouts.wide import Entry
 from nomad_dask.limits import BatchSize
 from nomad_dask.progress import display
@@ -46,20 +49,27 @@ _BLOCK_ENTRIES = 4_000
 class DownloadedBlock:
     """Archives of one response, as text if it was kept."""
 
-    def __init__(self, part: ArchiveBlock) -> None:
-        self.refs = [ref for ref, _ in part.archives]
-        self._text = part.text
-        self._trees = None if self._text else [tree for _, tree in part.archives]
+    def __init__(self, refs: Sequence[Ref], text: bytes | None, trees: list[Tree] | None = None) -> None:
+        self.refs = refs
+        self.text = text
+        """JSON of the rows, with commas between them."""
+        self._trees = trees
+
+    @classmethod
+    def decoded(cls, part: ArchiveBlock) -> DownloadedBlock:
+        """A block whose archives were decoded; only its text is kept, if there is one."""
+        refs, text = [ref for ref, _ in part.archives], part.text
+        return cls(refs, text, None if text else [tree for _, tree in part.archives])
 
     @property
     def n_bytes(self) -> int:
         """Size of the text; 0 if the block is decoded."""
-        return len(self._text or b"")
+        return len(self.text or b"")
 
     def trees(self) -> list[Tree]:
         """The archives; they stay decoded."""
         if self._trees is None:
-            self._trees, self._text = self.decode(), None
+            self._trees, self.text = self.decode(), None
         return self._trees
 
     def tree(self, number: int) -> Tree:
@@ -70,8 +80,31 @@ class DownloadedBlock:
         """The archives, without keeping them decoded."""
         if self._trees is not None:
             return self._trees
-        by_id = {row["entry_id"]: row["archive"] for row in rows_of(self._text or b"[]")}
+        by_id = {row["entry_id"]: row["archive"] for row in rows_of(b"[%b]" % (self.text or b""))}
         return [by_id[ref.entry_id] for ref in self.refs]
+
+
+class _KeptRows:
+    """The blocks of a download; rows that the core has checked stay text and are not decoded."""
+
+    def __init__(self) -> None:
+        self.blocks: list[DownloadedBlock] = []
+        self._text = b""
+
+    def feed(
+        self, text: bytes, begin: int, end: int, uploads: Mapping[str, str]
+    ) -> tuple[Sequence[str], int]:
+        """Take valid rows of a text, as `BatchResult.blocks` asks for."""
+        ids, stop = checked_rows(text, begin, end)
+        self._text = text[begin:stop].rstrip(b", \t\r\n")
+        return ids, stop
+
+    def add(self, block: ArchiveBlock) -> DownloadedBlock:
+        """Add a block: its archives, or the rows that `feed` has just taken."""
+        added = DownloadedBlock(block.taken, self._text) if block.taken else DownloadedBlock.decoded(block)
+        if added.refs:
+            self.blocks.append(added)
+        return added
 
 
 class Download:
@@ -83,9 +116,10 @@ class Download:
 
     def add(self, pieces: Sequence[DownloadedBlock], listed: Iterable[Ref]) -> None:
         """Add downloaded archives, in the order of the listed entries."""
-        downloaded = {ref for piece in pieces for ref in piece.refs}
-        self._pieces += pieces
-        self.refs += [ref for ref in listed if ref in downloaded]
+        downloaded = {ref: piece for piece in pieces for ref in piece.refs}
+        refs = [ref for ref in listed if ref in downloaded]
+        self._pieces += dict.fromkeys(downloaded[ref] for ref in refs)
+        self.refs += refs
 
     def __len__(self) -> int:
         return len(self.refs)
@@ -115,6 +149,14 @@ class Download:
         if block:
             yield block
 
+    def texts(self) -> Iterator[JsonRows] | None:
+        """All entries in order as text; None if a block is decoded, or in another order."""
+        if [ref for piece in self._pieces for ref in piece.refs] != self.refs:
+            return None
+        if any(piece.text is None for piece in self._pieces):
+            return None
+        return ((piece.text or b"", dict(piece.refs)) for piece in self._pieces)
+
     def _locations(self) -> list[tuple[DownloadedBlock, int]]:
         locations = {ref: (piece, n) for piece in self._pieces for n, ref in enumerate(piece.refs)}
         return [locations[ref] for ref in self.refs]
@@ -124,6 +166,12 @@ def blocks_of(downloads: Sequence[Download]) -> Iterator[list[Entry]]:
     """All entries of several downloads, in blocks."""
     for download in downloads:
         yield from download.blocks()
+
+
+def texts_of(downloads: Sequence[Download]) -> Iterator[JsonRows] | None:
+    """All entries of several downloads as text; None if it was not kept for some."""
+    found = [download.texts() for download in downloads]
+    return None if None in found else chain.from_iterable(filter(None, found))
 
 
 def selected(downloads: Sequence[Download], which: str | Sequence[int]) -> list[Download]:
@@ -323,29 +371,28 @@ class EntryList:
             return Progress(done + costs, len(refs), seconds=time.monotonic() - began)
 
         try:
-            pieces: list[DownloadedBlock] = []
+            kept = _KeptRows()
             async with aclosing(deliveries) as running:
                 with self._progress(f"Downloading {len(refs)} entries...") as show:
                     show(Progress(total=len(refs)))
                     async for delivery in running:
-                        for block in delivery.blocks():
-                            pieces.append(DownloadedBlock(block))
-                            self.empty_paths = self.empty_paths.excluding(
-                                [tree for _, tree in block.archives]
-                            )
-                            for ref, _ in block.archives:
+                        for block in delivery.blocks(kept.feed if native is not None else None):
+                            added = kept.add(block)
+                            trees = added.decode() if self.empty_paths.paths else []
+                            self.empty_paths = self.empty_paths.excluding(trees)
+                            for ref in added.refs:
                                 self._failing.pop(ref.entry_id, None)
-                            done += WorkDone(len(block.archives))
+                            done += WorkDone(len(added.refs))
                             show(progress())
                         settled |= self._record_undelivered(delivery)
                         failed = len(delivery.failures)
                         done += WorkDone(len(delivery.missing) + failed, failed)
                         show(progress())
         except BaseException:
-            kept = [ref for ref in refs if ref not in settled and ref.entry_id not in self._failing]
-            self._waiting.extendleft(reversed(kept))
+            left = [ref for ref in refs if ref not in settled and ref.entry_id not in self._failing]
+            self._waiting.extendleft(reversed(left))
             raise
-        found.add(pieces, refs)
+        found.add(kept.blocks, refs)
 
     async def _links(self) -> tuple[Link, ...]:
         """The references that `required` follows, by the server's schema; requested once."""
@@ -378,7 +425,7 @@ async def download_unresolved(server: Server, question: QuerySpec, refs: list[Re
     options = DownloadOptions(BatchSize(), in_flight, packed=True)
     async for delivery in archives(Client(server), question, refs, options):
         for block in delivery.blocks():
-            pieces.append(DownloadedBlock(block))
+            pieces.append(DownloadedBlock.decoded(block))
         failures += delivery.failures
         failures += [Failure(*ref, None, "its archive no longer exists", 2) for ref in delivery.missing]
     if failures:

@@ -199,6 +199,13 @@ def _lacks(target: str, tree: Mapping[str, Any], definitions: Definitions) -> bo
     return not {paths.without_slice(key) for key in tree} <= {*section.names}
 
 
+def may_follow(tree: Any) -> bool:
+    """True if a tree could follow a reference: one is at its second level at the earliest."""
+    sections = tree.values() if isinstance(tree, dict) else ()
+    below = (child for section in sections if isinstance(section, dict) for child in section.values())
+    return any(isinstance(child, dict) and child for child in below)
+
+
 def has_unresolved(archive: Any, links: Sequence[Link]) -> bool:
     """True if an archive may contain one of the references without the required parts of its target."""
     return any(True for link in links for _ in _unresolved_in(archive, link))

@@ -3,9 +3,12 @@
 import pickle
 
 import pytest
+from cores import compiled_only
 
 from nomad_dask import ArchiveQuery
+from nomad_dask.layouts import compiled
 from nomad_dask.query import downloads
+from nomad_dask.request.check import EmptyPaths
 from nomad_dask.testing import serve
 from nomad_dask.testing.faults import Faults
 from nomad_dask.testing.faults.actions import Garble, Reorder
@@ -24,10 +27,21 @@ def url():
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """How often pieces were decoded after their download."""
+    """How often pieces were decoded after their download, but for those that show what is empty."""
     calls = []
     monkeypatch.setattr(downloads, "rows_of", lambda text: calls.append(1) or plainly(text))
+    monkeypatch.setattr(EmptyPaths, "of", lambda required: EmptyPaths(()))
     return calls
+
+
+@pytest.fixture(params=["by the core", "by Python"])
+def core(request, monkeypatch):
+    if request.param == "by Python":
+        monkeypatch.setattr(downloads, "native", None)
+        monkeypatch.setattr(compiled, "native", None)
+    elif compiled.native is None:
+        pytest.skip("the compiled core is not installed")
+    return request.param == "by the core"
 
 
 plainly = downloads.rows_of
@@ -38,7 +52,7 @@ def query_of(url, **options):
     return ArchiveQuery(required={"run": "*", "results": "*"}, url=str(url), **(defaults | options))
 
 
-def test_a_walk_decodes_the_piece_it_comes_to_and_once(url, decoded):
+def test_a_walk_decodes_the_piece_it_comes_to_and_once(url, decoded, core):
     archives = query_of(url).download()
     assert len(archives) == N and not decoded
     assert archives[0].run[0].program.name and archives[0]["run"] is archives[0]["run"]
@@ -50,15 +64,40 @@ def test_a_walk_decodes_the_piece_it_comes_to_and_once(url, decoded):
     assert len(decoded) == before
 
 
-def test_a_frame_leaves_archives_as_text(url, decoded, monkeypatch):
+def test_a_frame_leaves_archives_as_text(url, decoded, core, monkeypatch):
+    """Python decodes each piece twice, and keeps none decoded; the core decodes nothing."""
     monkeypatch.setattr(downloads, "BLOCK_BYTES", 2**20)
     query = query_of(url)
     query.download()
     frame = query.entries_to_dataframe()
     pieces = len(decoded)
-    assert pieces > 3
+    assert pieces == 0 if core else pieces > 3
     again = query.entries_to_dataframe()
     assert len(decoded) == 2 * pieces and again.equals(frame)
+
+
+def test_a_frame_by_the_core_equals_that_by_python(url, monkeypatch):
+    query = query_of(url)
+    query.download(N // 2)
+    query.download()
+    options = [{}, {"keys_to_filter": "results.material"}, {"query_selection": "all"}]
+    frames = [query.entries_to_dataframe(**some) for some in options]
+    monkeypatch.setattr(compiled, "native", None)
+    for some, frame in zip(options, frames, strict=True):
+        expected = query.entries_to_dataframe(**some)
+        assert list(frame) == list(expected) and (frame.dtypes == expected.dtypes).all()
+        assert frame.equals(expected) and frame.attrs == expected.attrs
+
+
+@compiled_only
+def test_a_fault_of_the_core_costs_no_frame(url, monkeypatch, caplog):
+    query = query_of(url)
+    query.download()
+    expected = query.entries_to_dataframe()
+    monkeypatch.setattr(compiled, "builder", lambda *_: 1 / 0)
+    with caplog.at_level("INFO", logger="nomad_dask"):
+        assert query.entries_to_dataframe().equals(expected)
+    assert "built again, without the compiled core: ZeroDivisionError" in caplog.text
 
 
 def test_plain_dicts_and_archives_give_the_same_frame(url):

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -20,10 +21,13 @@ from nomad_dask import _core
 from nomad_dask._core import native
 from nomad_dask.common.json_rules import decode
 from nomad_dask.errors import UnknownValueError
-from nomad_dask.layouts.compiled import CompiledBuilder, builder
+from nomad_dask.layouts import wide
+from nomad_dask.layouts.column_limit import ColumnLimit
+from nomad_dask.layouts.compiled import CompiledBuilder, build_wide, builder
 from nomad_dask.layouts.infer import kinds_of
 from nomad_dask.layouts.layouts import LAYOUTS, NESTED, TABLES, WIDE
 from nomad_dask.layouts.nested import required_part
+from nomad_dask.layouts.schema import wide_schema
 from nomad_dask.request.required import parse
 
 every_layout = pytest.mark.parametrize("chosen", LAYOUTS.values(), ids=LAYOUTS)
@@ -82,6 +86,21 @@ def test_types_are_those_that_python_finds(case):
     assert kinds.feed(text, 0, len(text))[1] == len(text)
     found = {name: "list<" * n + kind + ">" * n for name, kind, n, _ in kinds.found()}
     assert found == kinds_of(case.rows, parse("*"))
+
+
+@fuzzed(1000)
+@given(cases, st.integers(0, 2**16))
+def test_a_table_of_all_that_is_there_equals_that_of_python(case, seed):
+    """What a download's frame is made of: types and cells from the text, which is cut anywhere."""
+    texts = [row_text(f"entry{n}", row, seed=seed + n) for n, row in enumerate(case.rows)]
+    cut = seed % (len(texts) + 1)
+    blocks = [b",".join(some) for some in (texts[:cut], texts[cut:]) if some]
+    make_schema, limit = partial(wide_schema, required=case.required), ColumnLimit(case.required)
+    found = build_wide(lambda: [(text, {}) for text in blocks], case.required, make_schema, limit)
+    if found is not None:
+        entries = [(f"entry{n}", None, row) for n, row in enumerate(case.rows)]
+        expected = wide.build_wide(lambda: [entries], case.required, make_schema, limit)
+        check_equal(({"": found[0]}, found[1]), ({"": expected[0]}, expected[1]))
 
 
 NUMBERS = """
