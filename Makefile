@@ -117,7 +117,7 @@ bench: $(VENV)/installed-dev $(PEERS)/installed $(DLT)/installed
 # The same, less of it; ends with 1 unless all promised ratios hold.
 bench-check: $(VENV)/installed-dev $(PEERS)/installed $(DLT)/installed
 	$(BIN)/python benchmarks/limits.py
-	$(BIN)/python benchmarks/compare.py --workloads small,large --check
+	$(BIN)/python benchmarks/compare.py --workloads small,large,recorded --check
 
 # How fast the embedded archive is: it must not be what the others measure.
 bench-serve: $(VENV)/installed-dev

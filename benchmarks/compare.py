@@ -1,7 +1,7 @@
 """Compare tools that turn the same archives into a table: entries per second, CPU, memory, requests.
 
-    python benchmarks/compare.py [--runs 5] [--workloads small,large,mixed] [--only wide,dlt] [--scale 1]
-    [--check] [--readme]
+    python benchmarks/compare.py [--runs 5] [--workloads small,large,mixed,recorded] [--only wide,dlt]
+    [--scale 1] [--check] [--readme]
 
 Each workload has an embedded archive in its own process, which is read once before; each run of each
 contender is a separate process. Only the job is timed: imports and the start of a cluster are reported
@@ -44,7 +44,7 @@ def main() -> None:
     chosen = [c for c in CONTENDERS.values() if not options.only or c.name in options.only]
     where = {c.environment: c.python for c in chosen}
     known = context(where | {"": CONTENDERS["wide"].python}, runs=options.runs, scale=options.scale)
-    runs = {name: compared(WORKLOADS[name], chosen, options) for name in options.workloads}
+    runs = {w.name: compared(w, chosen, options) for w in present(options.workloads)}
     known["load_after"], known["seconds"] = round(os.getloadavg()[0], 1), round(time.monotonic() - began)
     found = {name: result["figures"] for name, result in runs.items()}
     notes = noted(chosen)
@@ -69,6 +69,17 @@ def limited(folder: Path) -> dict[str, Any]:
     return found
 
 
+def present(chosen: list[str]) -> list[Workload]:
+    """Return the chosen workloads, without those whose archives are not on this machine."""
+    found = []
+    for workload in map(WORKLOADS.__getitem__, chosen):
+        if workload.archives is None or workload.archives.is_dir():
+            found.append(workload)
+        else:
+            print(f"{workload.name}: left out, there are no archives in {workload.archives}", flush=True)
+    return found
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
@@ -84,8 +95,9 @@ def arguments() -> argparse.Namespace:
 
 def compared(workload: Workload, contenders: list[Contender], options: argparse.Namespace) -> dict[str, Any]:
     """Run all contenders on one workload. Returns all runs and their medians."""
-    entries = round(workload.entries * options.scale)
-    with served(entries, workload.kind) as archive:
+    entries = workload.entries if workload.archives else round(workload.entries * options.scale)
+    contenders = [c for c in contenders if not workload.only or c.name in workload.only]
+    with served(entries, workload.kind, workload.archives) as archive:
         walk = run(CONTENDERS["decode"], workload, archive, entries, 100)
         batch = BatchSize().target_bytes * entries / walk.n_bytes
         batches = {c.name: max(1, int(batch)) for c in contenders}

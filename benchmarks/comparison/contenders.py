@@ -18,6 +18,10 @@ class Workload:
     required: dict[str, Any]
     entries: int
     said: str
+    archives: Path | None = None
+    """A folder of archives to serve instead."""
+    only: tuple[str, ...] = ()
+    """Its contenders; empty for all."""
 
 
 WORKLOADS = {
@@ -31,6 +35,15 @@ WORKLOADS = {
             {"run": "*", "results": "*", "workflow2": "*"},
             3_000,
             "`run`, `results`, `workflow2`",
+        ),
+        Workload(
+            "recorded",
+            "",
+            {"run": "*", "results": "*", "workflow2": "*"},
+            157,
+            "`run`, `results`, `workflow2` of archives that NOMAD served",
+            ROOT.parent / "shared" / "data" / "archives",
+            ("bytes", "decode", "decode-quiet", "wide", "nested", "tables"),
         ),
     )
 }

@@ -105,10 +105,11 @@ def ratios_table(verdicts: Iterable[Verdict]) -> str:
     rows: dict[str, list[Verdict]] = {}
     for one in verdicts:
         rows.setdefault(one.said, []).append(one)
-    lines = ["| ratio | small | large |", "|---|---:|---:|"]
+    workloads = list(dict.fromkeys(one.workload for of in rows.values() for one in of))
+    lines = [f"| ratio | {' | '.join(workloads)} |", "|---|" + "---:|" * len(workloads)]
     for said, of in rows.items():
         cells = {one.workload: _judged(one) for one in of}
-        lines.append(f"| {said} | {cells['small']} | {cells['large']} |")
+        lines.append(f"| {said} | {' | '.join(cells.get(name, '') for name in workloads)} |")
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from nomad_dask.testing import serve
@@ -32,11 +33,11 @@ class Archive:
 
 
 @contextmanager
-def served(n_entries: int, kind: str) -> Iterator[Archive]:
-    """Serve public entries without special features during a `with` block."""
+def served(n_entries: int, kind: str, archives: Path | None = None) -> Iterator[Archive]:
+    """Serve public entries without special features, or a folder of archives, during a `with` block."""
     here, there = multiprocessing.Pipe()
     spawn = multiprocessing.get_context("spawn")
-    child = spawn.Process(target=_be_the_server, args=(there, n_entries, kind), daemon=True)
+    child = spawn.Process(target=_be_the_server, args=(there, n_entries, kind, archives), daemon=True)
     child.start()
     try:
         yield Archive(here.recv(), here)
@@ -45,8 +46,14 @@ def served(n_entries: int, kind: str) -> Iterator[Archive]:
         child.join()
 
 
-def _be_the_server(pipe: Connection, n_entries: int, kind: Any) -> None:
-    with serve(n_entries=n_entries, kind=kind, private_share=0.0, features=PLAIN, keep_log=1) as url:
+def _be_the_server(pipe: Connection, n_entries: int, kind: Any, archives: Path | None) -> None:
+    generated: dict[str, Any] = {
+        "n_entries": n_entries,
+        "kind": kind,
+        "private_share": 0.0,
+        "features": PLAIN,
+    }
+    with serve(**(generated if archives is None else {"archives": archives}), keep_log=1) as url:
         pipe.send(str(url))
         while (order := pipe.recv()) != "stop":
             word, _, script = order.partition(" ")

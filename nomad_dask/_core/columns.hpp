@@ -44,7 +44,7 @@ struct Counted {  // an allocator whose failures tests can cause
 template <class T>
 using Vector = std::vector<T, Counted<T>>;
 
-// Memory that is zero when it is new.
+// Memory that grows.
 class Buffer {
   public:
     Buffer() = default;
@@ -61,6 +61,20 @@ class Buffer {
         if (n_bytes > capacity_) grow(n_bytes);
     }
 
+    // For bits: new memory is zero.
+    void reserve_bits(size_t n_bits) {
+        const size_t before = capacity_;
+        reserve(n_bits / 8 + 8);
+        if (capacity_ > before) std::memset(begin_ + before, 0, capacity_ - before);
+    }
+
+    // For the offsets of strings and lists: the first one is 0.
+    void reserve_offsets(size_t n_rows) {
+        const bool is_new = !capacity_;
+        reserve((n_rows + 1) * 4);
+        if (is_new) *as<int32_t>() = 0;
+    }
+
     char* release() {
         char* held = begin_;
         begin_ = nullptr;
@@ -75,7 +89,6 @@ class Buffer {
         while (wanted < n_bytes) wanted *= 2;
         auto* grown = static_cast<char*>(std::realloc(begin_, wanted));
         if (!grown) throw std::bad_alloc();
-        std::memset(grown + capacity_, 0, wanted - capacity_);
         begin_ = grown;
         capacity_ = wanted;
     }
@@ -104,7 +117,7 @@ struct Column {
             data.reserve(size_t{to} * 8);
             std::memset(data.begin() + size_t{length} * 8, 0, size_t{to - length} * 8);
         } else if (is_text() || kind == Kind::List) {
-            offsets.reserve((size_t{to} + 1) * 4);
+            offsets.reserve_offsets(to);
             auto* ends = offsets.as<int32_t>() + 1;
             for (uint32_t row = length; row < to; row++) ends[row] = static_cast<int32_t>(used);
         }
@@ -112,7 +125,7 @@ struct Column {
     }
 };
 
-struct Undo {
+struct Undo {  // the column before one value, or several, were put
     Column* column;
     uint32_t length, used;
 };
@@ -130,14 +143,14 @@ class Writer {
     }
 
     void put_bool(Column& column, uint32_t row, bool value) {
-        column.data.reserve(size_t{row} / 8 + 1);
+        column.data.reserve_bits(size_t{row} + 1);
         begin(column, row);
         if (value) column.data.begin()[row >> 3] |= static_cast<char>(1 << (row & 7));
     }
 
     void put_string(Column& column, uint32_t row, const char* text, size_t n_bytes) {
         column.data.reserve(column.used + n_bytes);
-        column.offsets.reserve((size_t{row} + 2) * 4);
+        column.offsets.reserve_offsets(size_t{row} + 1);
         begin(column, row);
         if (n_bytes) std::memcpy(column.data.begin() + column.used, text, n_bytes);
         column.used += static_cast<uint32_t>(n_bytes);
@@ -145,7 +158,7 @@ class Writer {
     }
 
     void open_list(Column& column, uint32_t row) {
-        column.offsets.reserve((size_t{row} + 2) * 4);
+        column.offsets.reserve_offsets(size_t{row} + 1);
         begin(column, row);
         column.offsets.as<int32_t>()[row + 1] = static_cast<int32_t>(column.used);
     }
@@ -157,16 +170,33 @@ class Writer {
 
     void put_struct(Column& column, uint32_t row) { begin(column, row); }
 
+    // Begins numbers that `add_number` puts, from a row on.
+    void begin_numbers(Column& column, uint32_t row) {
+        column.validity.reserve_bits(row);
+        log(column, row);
+    }
+
+    // Puts a number behind all rows of a column.
+    static void add_number(Column& column, uint64_t bits) {
+        const uint32_t row = column.length;
+        column.validity.reserve_bits(size_t{row} + 1);
+        column.data.reserve((size_t{row} + 1) * 8);
+        column.data.as<uint64_t>()[row] = bits;
+        set_valid(column, row);
+    }
+
     void undo(size_t mark) {
         while (log_.size() > mark) {
             const Undo last = log_.back();
             log_.pop_back();
             Column& column = *last.column;
-            const uint32_t row = column.length - 1;
-            const char others = static_cast<char>(~(1 << (row & 7)));
-            column.validity.begin()[row >> 3] &= others;
-            if (column.kind == Kind::Bool) column.data.begin()[row >> 3] &= others;
-            column.n_valid--;
+            for (uint32_t row = last.length; row < column.length; row++) {
+                const char bit = static_cast<char>(1 << (row & 7));
+                if (!(column.validity.begin()[row >> 3] & bit)) continue;
+                column.n_valid--;
+                column.validity.begin()[row >> 3] &= static_cast<char>(~bit);
+                if (column.kind == Kind::Bool) column.data.begin()[row >> 3] &= static_cast<char>(~bit);
+            }
             column.length = last.length;
             column.used = last.used;
         }
@@ -175,13 +205,21 @@ class Writer {
   private:
     // All memory is there before anything changes, so that a failed allocation leaves nothing half done.
     void begin(Column& column, uint32_t row) {
-        column.validity.reserve(size_t{row} / 8 + 1);
+        column.validity.reserve_bits(size_t{row} + 1);
+        log(column, row);
+        set_valid(column, row);
+    }
+
+    void log(Column& column, uint32_t row) {
         const Undo before{&column, column.length, column.used};
         if (column.length < row) {
             if (log_.size() == log_.capacity()) log_.reserve(log_.size() * 2 + 64);
             column.pad(row);
         }
         log_.push_back(before);
+    }
+
+    static void set_valid(Column& column, uint32_t row) {
         column.validity.begin()[row >> 3] |= static_cast<char>(1 << (row & 7));
         column.n_valid++;
         column.length = row + 1;
@@ -231,11 +269,13 @@ inline void begin(ArrowArray& array, int64_t length, int64_t n_buffers, size_t n
 inline void column(Column& from, uint32_t length, ArrowArray& to) {
     from.pad(length);
     const bool has_offsets = from.is_text() || from.kind == Kind::List;
-    from.validity.reserve(size_t{length} / 8 + 8);
-    if (from.kind != Kind::Struct && from.kind != Kind::List) {
-        from.data.reserve(from.kind == Kind::Bool ? size_t{length} / 8 + 8 : 8);
+    from.validity.reserve_bits(length);
+    if (from.kind == Kind::Bool) {
+        from.data.reserve_bits(length);
+    } else if (from.kind != Kind::Struct && from.kind != Kind::List) {
+        from.data.reserve(8);
     }
-    if (has_offsets) from.offsets.reserve((size_t{length} + 1) * 4);
+    if (has_offsets) from.offsets.reserve_offsets(length);
     begin(to, length, from.kind == Kind::Struct ? 1 : from.is_text() ? 3 : 2, from.children.size());
     const uint32_t n_below = from.kind == Kind::List ? from.used : length;
     for (size_t i = 0; i < from.children.size(); i++) column(*from.children[i], n_below, *to.children[i]);

@@ -813,9 +813,10 @@ PyObject* module_number(PyObject*, PyObject* object) {
         char* text;
         Py_ssize_t size;
         if (PyBytes_AsStringAndSize(object, &text, &size) < 0) throw PythonError();
+        const std::string held = std::string(text, static_cast<size_t>(size)) + std::string(MARGIN, '\0');
         Number number;
-        const char* end = read_number(text, number);
-        if (end != text + size || (number.is_integer && !number.fits)) Py_RETURN_NONE;
+        const char* end = read_number(held.data(), number);
+        if (end != held.data() + size || (number.is_integer && !number.fits)) Py_RETURN_NONE;
         return number.is_integer ? PyLong_FromLongLong(number.integer) : PyFloat_FromDouble(number.real);
     });
 }

@@ -324,23 +324,10 @@ struct Walk {
                 return Status::Ok;
             }
             case Kind::Int: case Kind::Float: {
-                if (*p != '-' && !is_digit(*p)) return Status::Misfit;
-                Number number;
-                if (!(p = read_number(p, number))) return Status::Stop;
-                if (number.is_integer && !number.fits) return Status::Misfit;
                 uint64_t bits;
-                if (column.kind == Kind::Int) {
-                    if (!number.is_integer) return Status::Misfit;
-                    bits = static_cast<uint64_t>(number.integer);
-                } else {
-                    if (number.is_integer) {
-                        number.real = static_cast<double>(number.integer);
-                        if (is_exact && !equals(number.real, number.integer)) return Status::Misfit;
-                    }
-                    std::memcpy(&bits, &number.real, 8);
-                }
-                writer.put_number(column, row, bits);
-                return Status::Ok;
+                const Status status = number<is_exact>(column.kind, p, bits);
+                if (status == Status::Ok) writer.put_number(column, row, bits);
+                return status;
             }
             case Kind::List: {
                 if (*p != '[') return Status::Misfit;
@@ -348,6 +335,11 @@ struct Walk {
                 Column& below = *column.children[0];
                 const uint32_t start = column.used;
                 uint32_t n_items = 0;
+                if (below.kind == Kind::Int || below.kind == Kind::Float) {
+                    const Status status = numbers<is_exact>(below, start, p, n_items);
+                    if (status == Status::Ok) Writer::close_list(column, row, n_items);
+                    return status;
+                }
                 const Status status = list(p, n_items, [&](uint32_t number, const char*& item) {
                     if (*item != 'n') return cell<is_exact>(below, start + number, item);
                     return (item = read_literal(item)) ? Status::Ok : Status::Stop;
@@ -365,6 +357,41 @@ struct Walk {
     size_t offset(const char* p) const { return static_cast<size_t>(p - base); }
 
   private:
+    template <bool is_exact>
+    static Status number(Kind kind, const char*& p, uint64_t& bits) {
+        if (*p != '-' && !is_digit(*p)) return Status::Misfit;
+        Number found;
+        if (!(p = read_number(p, found))) return Status::Stop;
+        if (found.is_integer && !found.fits) return Status::Misfit;
+        if (kind == Kind::Int) {
+            if (!found.is_integer) return Status::Misfit;
+            bits = static_cast<uint64_t>(found.integer);
+            return Status::Ok;
+        }
+        if (found.is_integer) {
+            found.real = static_cast<double>(found.integer);
+            if (is_exact && !equals(found.real, found.integer)) return Status::Misfit;
+        }
+        std::memcpy(&bits, &found.real, 8);
+        return Status::Ok;
+    }
+
+    // A list of numbers into the rows of its items from `start` on, with one record for undo.
+    template <bool is_exact>
+    Status numbers(Column& items, uint32_t start, const char*& p, uint32_t& n_items) {
+        writer.begin_numbers(items, start);
+        return list(p, n_items, [&](uint32_t place, const char*& item) {
+            if (*item == 'n') return (item = read_literal(item)) ? Status::Ok : Status::Stop;
+            uint64_t bits;
+            const Status status = number<is_exact>(items.kind, item, bits);
+            if (status == Status::Ok) {
+                items.pad(start + place);
+                Writer::add_number(items, bits);
+            }
+            return status;
+        });
+    }
+
     Status string_cell(Column& column, uint32_t row, const char*& p) {
         bool has_escapes = false;
         const char* begin = p + 1;

@@ -24,9 +24,10 @@ from nomad_dask.layouts.infer import MOST_NAMES
 from nomad_dask.layouts.layouts import ONLY, WIDE, AnySchema, Builder, Layout, TablesSchema
 from nomad_dask.layouts.nested import NestedSchema
 from nomad_dask.layouts.nested_cells import leading_tree
-from nomad_dask.layouts.schema import ENTRY_ID, UPLOAD_ID, Schema, more_cell
+from nomad_dask.layouts.schema import ENTRY_ID, UPLOAD_ID, Schema, more_cell, wide_schema
 from nomad_dask.layouts.tables import RequiredPath, required_paths
 from nomad_dask.layouts.wide import OnNew, Wide
+from nomad_dask.metainfo.definitions import Definitions
 from nomad_dask.request.required import REF_ARCHIVES, Node, Required, RequiredLeaf, RequiredSection
 
 BLOCK_BYTES = 2**28
@@ -77,35 +78,61 @@ def checked_rows(text: bytes, begin: int, end: int) -> tuple[list[str], int]:
     return [row[0] for row in rows], stop
 
 
+def kinds_of(texts: Iterable[JsonRows], required: Required) -> dict[str, str] | None:
+    """`infer.kinds_of` from text, in one compiled pass; the names may come in another order.
+
+    None if there is no core, if it leaves an entry to Python, or if a text has other entries than named.
+    """
+    try:
+        kinds = native.Kinds(_tree(required.root), MOST_NAMES) if native is not None else None
+    except ValueError:
+        return None  # a key of `required` is no UTF-8
+    if kinds is None:
+        return None
+    for text, uploads in texts:
+        rows, stop = kinds.feed(text, 0, len(text))
+        if stop < len(text) or not all(row[3] for row in rows) or [row[0] for row in rows] != [*uploads]:
+            return None
+    return {name: "list<" * n + kind + ">" * n for name, kind, n, _ in kinds.found()}
+
+
+def infer(
+    layout: Layout,
+    texts: Iterable[JsonRows],
+    required: Required,
+    definitions: Definitions | None,
+    max_columns: int | None,
+) -> AnySchema | None:
+    """`Layout.infer` from text, for the layout wide.
+
+    None as in `kinds_of`, and if the limit leaves columns out.
+    """
+    found = kinds_of(texts, required) if layout == WIDE else None
+    if found is None or not ColumnLimit(required, definitions, max_columns).allows(len(found)):
+        return None
+    return wide_schema(found, required, definitions)
+
+
 def build_wide(
     texts: Callable[[], Iterable[JsonRows]],
     required: Required,
     make_schema: Callable[[Mapping[str, str]], Schema],
     limit: ColumnLimit,
-) -> tuple[pa.Table, int] | None:
+) -> pa.Table | None:
     """`wide.build_wide` from text: types are found in one compiled pass, columns filled in another.
 
-    None if there is no core, or if it leaves an entry or the choice of columns to Python. Memory: the table
-    and one text.
+    None as in `kinds_of`, and if the choice of columns is left to Python. Memory: the table and one text.
     """
-    try:
-        kinds = native.Kinds(_tree(required.root), MOST_NAMES) if native is not None else None
-    except ValueError:
+    found = kinds_of(texts(), required)
+    if found is None or not limit.allows(len(found)):
         return None
-    if kinds is None:
-        return None
-    for text, _ in texts():
-        rows, stop = kinds.feed(text, 0, len(text))
-        if stop < len(text) or not all(is_read for *_, is_read in rows):
-            return None
-    found = {name: "list<" * n + kind + ">" * n for name, kind, n, _ in kinds.found()}
     table = builder(WIDE, make_schema(found), required)
-    if not limit.allows(len(found)) or not isinstance(table, CompiledBuilder):
+    if not isinstance(table, CompiledBuilder):
         return None
     for text, uploads in texts():
         if table.feed(text, 0, len(text), uploads)[1] < len(text):
             return None
-    return table.finish(), 0
+    return table.finish()
 
 
 class CompiledBuilder:

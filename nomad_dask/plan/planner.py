@@ -23,7 +23,9 @@ from nomad_dask.common.memory import collector_paused
 from nomad_dask.dataset.manifest import TableSpec
 from nomad_dask.errors import NomadDaskError, RefusedError, UserError
 from nomad_dask.frame.partition import OnFailure
+from nomad_dask.layouts import compiled
 from nomad_dask.layouts.column_limit import MOST_COLUMNS, left_out_message
+from nomad_dask.layouts.compiled import JsonRows
 from nomad_dask.layouts.layouts import WIDE, AnySchema, Layout, left_out
 from nomad_dask.layouts.schema import GivenTypes
 from nomad_dask.layouts.to_pandas import DtypeBackend
@@ -257,15 +259,18 @@ async def take_sample(
         links = links_of(question.required, definitions)
         question = replace(question, required=replace(question.required, links=links))
     refs = await _sample_refs(client, question, after, matched)
-    found: list[Tree] = []
+    found, texts = list[Tree](), list[JsonRows]()
     n_bytes = n_failed = 0
     stride = max(1, len(refs) // SAMPLE_POINTS)
     # One of each point first, as sampling can stop early.
     order = [ref for k in range(stride) for ref in refs[k::stride]]
     stats, sizes = replace(client.stats), list[int]()
-    download = DownloadOptions(BatchSize(1, ceiling=64, target_bytes=2e6), in_flight=2, sizes=sizes)
+    batch = BatchSize(1, ceiling=64, target_bytes=2e6)
+    download = DownloadOptions(batch, in_flight=2, sizes=sizes, packed=True)
     async for delivery in linked_archives(client, question, order, download):
-        found += [archive for _, archive in delivery.archives]
+        for block in delivery.blocks():
+            found += [archive for _, archive in block.archives]
+            texts.append((block.text or b"", {ref.entry_id: None for ref, _ in block.archives}))
         n_bytes += delivery.n_bytes
         n_failed += len(delivery.failures)
         if n_bytes > SAMPLE_BYTES and len(found) >= _FEWEST:
@@ -277,14 +282,11 @@ async def take_sample(
     for doubt in empty_path_warnings(question.required, empty, definitions):
         warnings.warn(f"{doubt}; it is requested anyway", stacklevel=2)
 
-    def infer(archives: list[Tree]) -> AnySchema:
-        inferred: AnySchema = options.layout.infer(
-            archives, question.required, definitions, options.max_columns
-        )
-        return inferred
-
+    table = question.required, definitions, options.max_columns
     with collector_paused():
-        schema = _inferred(infer, found)
+        schema = compiled.infer(options.layout, texts, *table)
+        if schema is None:
+            schema = _inferred(lambda archives: options.layout.infer(archives, *table), found)
     for crowded in left_out(schema):
         warnings.warn(left_out_message(*crowded), stacklevel=2)
     columns = max(len(arrow) for arrow in options.layout.arrow(schema).values())

@@ -141,7 +141,7 @@ def _compiled_wide(
     except Exception as error:
         logger.info("the dataframe is built again, without the compiled core: %s", error_summary(error))
         return None
-    return made and _shown(made[0], required, keys, definitions)
+    return None if made is None else _shown(made, required, keys, definitions)
 
 
 def _shown(

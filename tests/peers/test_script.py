@@ -57,13 +57,18 @@ def test_methods_take_the_same_arguments_by_position(peer, method):
 
 @pytest.mark.parametrize("portions", [[0], [8, 5, 7], [25, 1]], ids=str)
 def test_the_same_is_said(peer, ours, generated, capfd, portions):
-    """nomad-lab says it on stdout, ours on stderr, and tells the percentage where there is no terminal."""
+    """nomad-lab says it on stdout, ours on stderr; ours tells the percentage where there is no terminal, and
+    that `results_max` cuts.
+    """
     arguments = {"page_size": 10, "results_max": 30}
     theirs, mine = peer.query(generated, **arguments), ours(generated, **arguments, progress=True)
+    capped = 0
     for n in portions:
         theirs.download(n, as_plain_dict=True)
         mine.download(n, as_plain_dict=True)
         out, err = capfd.readouterr()
         assert out == ""
-        said = [re.sub(r"  \[.*\]  +\d+%$", "", line) for line in err.splitlines()]
-        assert said == theirs.printed.splitlines()
+        capped += err.splitlines().count("30 of 300 that match: results_max=30")
+        lines = [line for line in err.splitlines() if "that match" not in line]
+        assert [re.sub(r"  \[.*\]  +\d+%$", "", line) for line in lines] == theirs.printed.splitlines()
+    assert capped == (sum(portions) in (0, 26)), "once, when the list is at its end"

@@ -21,9 +21,9 @@ from nomad_dask import _core
 from nomad_dask._core import native
 from nomad_dask.common.json_rules import decode
 from nomad_dask.errors import UnknownValueError
-from nomad_dask.layouts import wide
+from nomad_dask.layouts import compiled, wide
 from nomad_dask.layouts.column_limit import ColumnLimit
-from nomad_dask.layouts.compiled import CompiledBuilder, build_wide, builder
+from nomad_dask.layouts.compiled import CompiledBuilder, builder
 from nomad_dask.layouts.infer import kinds_of
 from nomad_dask.layouts.layouts import LAYOUTS, NESTED, TABLES, WIDE
 from nomad_dask.layouts.nested import required_part
@@ -79,28 +79,35 @@ def test_the_last_value_of_a_repeated_key_counts(case, seed):
             check_equal(found, by_python(chosen, schema, case.required, rows))
 
 
-@given(cases)
-def test_types_are_those_that_python_finds(case):
-    kinds = native.Kinds(({"m_ref_archives": None}, True), 2**20)
-    text = b",".join(row_text(f"entry{n}", row) for n, row in enumerate(case.rows))
-    assert kinds.feed(text, 0, len(text))[1] == len(text)
-    found = {name: "list<" * n + kind + ">" * n for name, kind, n, _ in kinds.found()}
-    assert found == kinds_of(case.rows, parse("*"))
-
-
 @fuzzed(1000)
 @given(cases, st.integers(0, 2**16))
-def test_a_table_of_all_that_is_there_equals_that_of_python(case, seed):
-    """What a download's frame is made of: types and cells from the text, which is cut anywhere."""
-    texts = [row_text(f"entry{n}", row, seed=seed + n) for n, row in enumerate(case.rows)]
+def test_types_and_the_table_of_all_entries_are_those_of_python(case, seed):
+    """What a sample and a download's frame are made of; the text is cut anywhere."""
+    rows = {f"entry{n}": row for n, row in enumerate(case.rows)}
+    texts = [(row_text(name, row, seed=seed + n), name) for n, (name, row) in enumerate(rows.items())]
     cut = seed % (len(texts) + 1)
-    blocks = [b",".join(some) for some in (texts[:cut], texts[cut:]) if some]
+    blocks = [
+        (b",".join(text for text, _ in some), dict.fromkeys(name for _, name in some))
+        for some in (texts[:cut], texts[cut:])
+        if some
+    ]
+    kinds = compiled.kinds_of(blocks, case.required)
+    assert kinds is None or kinds == kinds_of(case.rows, case.required)
     make_schema, limit = partial(wide_schema, required=case.required), ColumnLimit(case.required)
-    found = build_wide(lambda: [(text, {}) for text in blocks], case.required, make_schema, limit)
+    found = compiled.build_wide(lambda: blocks, case.required, make_schema, limit)
     if found is not None:
-        entries = [(f"entry{n}", None, row) for n, row in enumerate(case.rows)]
-        expected = wide.build_wide(lambda: [entries], case.required, make_schema, limit)
-        check_equal(({"": found[0]}, found[1]), ({"": expected[0]}, expected[1]))
+        entries = [(name, None, row) for name, row in rows.items()]
+        expected, left_out = wide.build_wide(lambda: [entries], case.required, make_schema, limit)
+        check_equal(({"": found}, 0), ({"": expected}, left_out))
+
+
+def test_types_are_found_by_the_core_and_of_the_entries_named():
+    """The property above says nothing of what the core leaves to Python."""
+    text = row_text("entry0", {"results": {"n": 1}}) + b"," + row_text("entry1", {"results": {"n": 0.5}})
+    for tree in ("*", {"results": "*"}, {"results": {"n": "*"}}):
+        named = {"entry0": None, "entry1": None}
+        assert compiled.kinds_of([(text, named)], parse(tree)) == {"results.n": "double"}
+        assert compiled.kinds_of([(text, {"entry0": None})], parse(tree)) is None
 
 
 NUMBERS = """
