@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nomad_dask.common.versions import show_versions
     from nomad_dask.dataset.report import Report
     from nomad_dask.errors import NomadDaskError, UserError
+    from nomad_dask.frame.convert_units import convert_units
     from nomad_dask.frame.lazy import decode, open_dataset, units
     from nomad_dask.frame.structures import structures
     from nomad_dask.query.archive_query import ArchiveQuery
@@ -32,6 +33,7 @@ _HOMES = {
     "ArchiveQuery": "nomad_dask.query.archive_query",
     "open_dataset": "nomad_dask.frame.lazy",
     "decode": "nomad_dask.frame.lazy",
+    "convert_units": "nomad_dask.frame.convert_units",
     "units": "nomad_dask.frame.lazy",
     "show_versions": "nomad_dask.common.versions",
     "structures": "nomad_dask.frame.structures",
@@ -54,6 +56,7 @@ __all__ = [
     "Report",
     "UserError",
     "__version__",
+    "convert_units",
     "decode",
     "errors",
     "open_dataset",

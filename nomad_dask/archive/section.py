@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from nomad_dask.common import types
+from nomad_dask.common.unit_registry import unit_registry
 from nomad_dask.errors import NomadDaskError
 from nomad_dask.metainfo.definitions import ROOT, Member, Quantity, SectionDefinition, SubSection, sections_of
 from nomad_dask.request.references import ELSEWHERE
@@ -352,8 +353,6 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 def with_unit(value: Any, unit: str) -> Any:
     """Numbers as a pint quantity; other values, and those with a unit unknown to pint, unchanged."""
-    import pint  # takes half a second, and only quantities with a unit need it
-
     number: Any = value
     if type(value) is list:
         try:
@@ -365,7 +364,7 @@ def with_unit(value: Any, unit: str) -> Any:
             return value
     elif type(value) not in (int, float):
         return value
-    registry = pint.get_application_registry()
+    registry = unit_registry()
     try:
         return registry.Quantity(number, unit)
     except Exception:  # pint raises many kinds of errors for invalid units

@@ -23,6 +23,7 @@ from nomad_dask.cli.options import (
     flag,
     job_options,
     takes,
+    units_value,
 )
 from nomad_dask.cli.query_commands import query_of
 from nomad_dask.dataset.report import Report
@@ -60,7 +61,7 @@ def harvest(
     if not out:
         raise UserError("harvest needs --out: the folder or url of the dataset")
     names = ("layout", "partition_size", "npartitions", "workers", "scheduler", "retry_failures")
-    runs = {name: options.pop(name) for name in names}
+    runs = {name: options.pop(name) for name in names} | {"units": units_value(options.pop("units"))}
     _run(partial(query_of(**options).to_parquet, out, **runs), out, json)
 
 
@@ -72,6 +73,7 @@ def resume(path: Dataset, *, json: JsonEvents = False, **options: Any) -> None:
     manifest = Store.at(path).stored()
     runs = {name: options.pop(name) for name in ("workers", "scheduler", "retry_failures")}
     runs["layout"] = manifest.layout.name
+    runs["units"] = dict(manifest.units.chosen)
     runs["resolve_references"] = manifest.question.resolve_references
     query = query_of(**manifest.query_arguments(), **options)
     _run(partial(query.to_parquet, path, **runs), path, json)

@@ -104,6 +104,13 @@ class Shared:
             PARTITIONS,
         ),
     ] = "wide"
+    units: Annotated[
+        str | None,
+        option(
+            "Units of numbers: atomistic (eV, angstrom, ...), or JSON of units by dimension or path.",
+            PARTITIONS,
+        ),
+    ] = None
     partition_size: Annotated[int | None, option("Entries per partition.", PARTITIONS)] = None
     npartitions: Annotated[int | None, option("Number of partitions.", PARTITIONS)] = None
     max_columns: Annotated[
@@ -186,6 +193,11 @@ def json_value(given: Any, name: str) -> Any:
         ) from error
 
 
+def units_value(given: Any) -> Any:
+    """The value of `--units`: the name of a preset, or units from JSON."""
+    return json_value(given, "--units") if isinstance(given, str) and given[:1] in ("{", "@") else given
+
+
 def _advice(text: str, name: str, *, from_file: bool) -> str:
     """Advice for malformed JSON, from its likely cause."""
     example = _EXAMPLES.get(name, """'{"results": "*"}'""")
@@ -201,6 +213,7 @@ def _advice(text: str, name: str, *, from_file: bool) -> str:
 _EXAMPLES = {
     "--query": """'{"results.material.n_elements": 2}'""",
     "--required": """'{"results": "*"}', or a list for documents: '["entry_name"]'""",
+    "--units": """atomistic, or '{"[energy]": "eV"}'""",
 }
 
 
@@ -250,6 +263,8 @@ def _kinds_of(name: str) -> tuple[tuple[type, ...], str]:
     """The types that an option may have in a job file, and their names."""
     if name in ("query", "required"):
         return (str, dict, list), "a table or a JSON string"
+    if name == "units":
+        return (str, dict), "a table, atomistic, or a JSON string"
     declared = get_type_hints(Shared).get(name, str)
     return _KINDS[(get_args(declared) or (declared,))[0]]
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from nomad_dask.common import stored_fields as stored
 from nomad_dask.dataset.history import Run, optional_time_field
-from nomad_dask.errors import DatasetError
-from nomad_dask.layouts.layouts import WIDE, AnySchema, Builder, Layout, empty, layout
+from nomad_dask.errors import DatasetError, UserError
+from nomad_dask.layouts.layouts import WIDE, AnySchema, Builder, Layout, layout
 from nomad_dask.layouts.schema import Schema
+from nomad_dask.layouts.units import SI, UnitChoice
 from nomad_dask.layouts.wide import OnNew
 from nomad_dask.limits import BatchSize
 from nomad_dask.request import QuerySpec, Source, required_of
@@ -35,18 +36,31 @@ class TableSpec:
     batch: BatchSize = BatchSize()
     """The initial batch size."""
     on_new: OnNew = "more"
+    units: UnitChoice = SI
+    """The units of the tables. The schema has those of the server."""
 
     def builder(self) -> Builder:
-        """Return a builder of the tables."""
+        """Return a builder of the tables, in the units of the server."""
         return self.layout.builder(self.schema, self.question.required, self.on_new)
 
     def arrow(self) -> dict[str, pa.Schema]:
         """Return the Arrow schemas of the tables, by the layout's keys."""
-        return self.layout.arrow(self.schema)
+        found, names = self.layout.arrow(self.schema), self._full_names()
+        return {key: self.units.schema(arrow, names[key]) for key, arrow in found.items()}
+
+    def finished(self, built: Any) -> dict[str, pa.Table]:
+        """Return the tables of a finished builder in the chosen units, by the layout's keys."""
+        found, names = self.layout.tables(built), self._full_names()
+        return {key: self.units.convert(table, names[key]) for key, table in found.items()}
+
+    def _full_names(self) -> dict[str, dict[str, str]]:
+        if self.units == SI:
+            return {key: {} for key in self.layout.arrow(self.schema)}
+        return self.layout.full_names(self.schema)
 
     def empty(self) -> dict[str, pa.Table]:
         """Return the tables without rows, by the layout's keys."""
-        return empty(self.layout, self.schema)
+        return {key: arrow.empty_table() for key, arrow in self.arrow().items()}
 
     def folders(self) -> dict[str, str]:
         """Return the folder of each table in a dataset, below `data/`, by the layout's keys."""
@@ -58,7 +72,13 @@ class TableSpec:
 
 
 def identity(
-    url: str, question: QuerySpec, chosen: Layout, after: str, results_max: int | None, logged_in: bool
+    url: str,
+    question: QuerySpec,
+    chosen: Layout,
+    after: str,
+    results_max: int | None,
+    logged_in: bool,
+    units: UnitChoice = SI,
 ) -> dict[str, Any]:
     """Return everything that decides which rows and columns a harvest delivers, as JSON.
 
@@ -75,6 +95,7 @@ def identity(
         "layout": chosen.name,
         "after": after,
         "results_max": results_max,
+        "units": dict(units.chosen),
     }
 
 
@@ -102,7 +123,9 @@ class Manifest(TableSpec):
 
     def identity(self) -> dict[str, Any]:
         """See `identity`."""
-        return identity(self.url, self.question, self.layout, self.after, self.results_max, self.logged_in)
+        return identity(
+            *(self.url, self.question, self.layout, self.after, self.results_max, self.logged_in, self.units)
+        )
 
     def query_arguments(self) -> dict[str, Any]:
         """Return the arguments of an `ArchiveQuery` that makes the same query."""
@@ -166,6 +189,8 @@ class Manifest(TableSpec):
             layout=chosen,
             batch=of.get("batch", _batch),
             on_new=of.get("on_new", stored.one_of(get_args(OnNew))),
+            # Older datasets have the units of the server.
+            units=of.get("units", _units, default=SI),
             id=of.get("id", stored.some_text),
             url=of.get("url", _url),
             after=of.get("after", stored.text),
@@ -186,6 +211,13 @@ def _link(value: Any, name: str) -> Link:
 
 def _any(value: Any, name: str) -> Any:
     return value
+
+
+def _units(value: Any, name: str) -> UnitChoice:
+    try:
+        return UnitChoice.of(stored.mapping(stored.text)(value, name))
+    except UserError:
+        return stored.refuse(value, name, "units by dimension or path")
 
 
 def _url(value: Any, name: str) -> str:

@@ -130,7 +130,7 @@ def _reason_of_failure(job: Job, archive: Mapping[str, Any]) -> str:
     try:
         builder = job.builder()
         builder.append("", "", archive)
-        job.layout.tables(builder.finish())
+        job.finished(builder.finish())
     except (NomadDaskError, MemoryError):
         return ""  # raised again when all entries are built
     except Exception as error:
@@ -167,7 +167,7 @@ def _build(
             builder.append(ref.entry_id, ref.upload_id, None)
         missing += delivery.missing
         failures += delivery.failures
-    tables = {key: sorted_by_id(table) for key, table in job.layout.tables(builder.finish()).items()}
+    tables = {key: sorted_by_id(table) for key, table in job.finished(builder.finish()).items()}
     return tables, {
         **span(sorted([*delivered, *(ref.entry_id for ref in missing)])),
         "missing": tuple(sorted(missing)),

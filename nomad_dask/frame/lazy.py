@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import pandas as pd
@@ -16,6 +17,7 @@ from nomad_dask.errors import UserError
 from nomad_dask.frame.partition import PartitionReader, read_any
 from nomad_dask.layouts.layouts import ONLY
 from nomad_dask.layouts.to_pandas import check_backend, decoded, to_pandas, units_of
+from nomad_dask.layouts.units import GivenUnits, UnitChoice
 from nomad_dask.request.segments import Plan
 from nomad_dask.text import shown
 
@@ -135,7 +137,12 @@ def decode(data: Any) -> Any:
     return data.map_partitions(decoded, meta.attrs["json"], meta=decoded(meta))
 
 
-def open_dataset(path: str | os.PathLike[str], *, dtype_backend: DtypeBackend = "pyarrow") -> LazyFrames:
+def open_dataset(
+    path: str | os.PathLike[str],
+    *,
+    units: GivenUnits | None = None,
+    dtype_backend: DtypeBackend = "pyarrow",
+) -> LazyFrames:
     """Open a dataset as a lazy dataframe, indexed by `entry_id`, with known divisions.
 
     Reads small files now and data on `.compute()`. If a harvest is unfinished, only its finished segments are
@@ -145,6 +152,8 @@ def open_dataset(path: str | os.PathLike[str], *, dtype_backend: DtypeBackend = 
     ----------
     path : str or path-like
         Folder or fsspec URL of the dataset.
+    units : "SI", "atomistic" or dict, optional
+        Convert numbers when they are read, as `convert_units` does. The default is the units of the dataset.
     dtype_backend : {"pyarrow", "numpy_nullable", "numpy"}, default "pyarrow"
         As in `ArchiveQuery.to_dask_dataframe`.
 
@@ -166,40 +175,39 @@ def open_dataset(path: str | os.PathLike[str], *, dtype_backend: DtypeBackend = 
     store = Store.at(path)
     manifest = store.stored()
     full = [r for r in store.finished(manifest).values() if r.rows]
+    choice = UnitChoice.of(units, stored=True)
+    names = manifest.layout.full_names(manifest.schema) if choice.chosen else {}
     frames = {}
     for key, empty in manifest.empty().items():
-        meta = to_pandas(empty, dtype_backend=dtype_backend, alike=True)
-        frames[key] = _opened(store, full, manifest.folders()[key], meta, dtype_backend)
+        part = _Part(store, manifest.folders()[key], dtype_backend, choice, names.get(key, {}))
+        frames[key] = _opened(part, full, part.to_pandas(empty))
     return frames.get(ONLY, frames)
 
 
-def _opened(
-    store: Store, full: Sequence[Receipt], folder: str, meta: pd.DataFrame, dtype_backend: DtypeBackend
-) -> dd.DataFrame:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """How the parts of a table become dataframes."""
+
+    store: Store
+    folder: str
+    dtype_backend: DtypeBackend
+    units: UnitChoice
+    full_names: Mapping[str, str]
+
+    def to_pandas(self, table: pa.Table) -> pd.DataFrame:
+        converted = self.units.convert(table, self.full_names)
+        return to_pandas(converted, dtype_backend=self.dtype_backend, alike=True)
+
+
+def _opened(part: _Part, full: Sequence[Receipt], meta: pd.DataFrame) -> dd.DataFrame:
     import dask.dataframe as dd
 
     if not full:
         return dd.from_pandas(meta, npartitions=1)
     divisions = (*(str(r.first) for r in full), str(full[-1].last))
-    return dd.from_map(
-        _read_part,
-        [r.segment for r in full],
-        store=store,
-        folder=folder,
-        dtype_backend=dtype_backend,
-        meta=meta,
-        divisions=divisions,
-    )
+    return dd.from_map(_read_part, [r.segment for r in full], part=part, meta=meta, divisions=divisions)
 
 
-def _read_part(
-    number: int,
-    *,
-    store: Store,
-    folder: str,
-    dtype_backend: DtypeBackend,
-    columns: Sequence[str] | None = None,
-) -> pd.DataFrame:
+def _read_part(number: int, *, part: _Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read one part, or only the `columns` that Dask selects."""
-    table = call(store.read_part, number, folder, columns)
-    return call(to_pandas, table, dtype_backend=dtype_backend, alike=True)
+    return call(part.to_pandas, call(part.store.read_part, number, part.folder, columns))

@@ -12,6 +12,7 @@ import pandas as pd
 
 from nomad_dask.archive.structures import Library, Which, check_choices, find, library
 from nomad_dask.common import paths
+from nomad_dask.common.unit_registry import unit_registry
 from nomad_dask.errors import StructureError, UserError
 from nomad_dask.frame.lazy import open_dataset
 from nomad_dask.layouts.schema import MORE
@@ -192,9 +193,7 @@ def _factors(units: Mapping[str, str]) -> dict[tuple[str, ...], float]:
     for name, unit in units.items():
         place = _place(name)
         if place and place[-1] in _CONVERTED and unit not in _SENT:
-            import pint  # takes half a second
-
-            registry = pint.get_application_registry()
+            registry = unit_registry()
             factors[_without_numbers(place)] = float(registry.Quantity(1.0, unit).to_base_units().magnitude)
     return factors
 

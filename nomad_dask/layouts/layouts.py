@@ -113,6 +113,9 @@ class Layout(Protocol):
     def arrow(self, schema: Any) -> dict[str, pa.Schema]:
         """The Arrow schemas of the tables, by the same keys in the same order."""
 
+    def full_names(self, schema: Any) -> dict[str, dict[str, str]]:
+        """By table: the full paths of columns whose names are shorter."""
+
     def index(self, schema: Any) -> dict[str, tuple[str, ...]]:
         """The columns that identify a row of each table: `entry_id`, and the levels of tables."""
 
@@ -134,6 +137,9 @@ class _OneTable:
 
     def arrow(self, schema: Any) -> dict[str, pa.Schema]:
         return {ONLY: schema.to_arrow()}
+
+    def full_names(self, schema: Any) -> dict[str, dict[str, str]]:
+        return {ONLY: {}}
 
     def index(self, schema: Any) -> dict[str, tuple[str, ...]]:
         return {ONLY: (ENTRY_ID,)}
@@ -246,6 +252,11 @@ class _TablesLayout:
     def arrow(self, schema: TablesSchema) -> dict[str, pa.Schema]:
         return {table.path: table.arrow for table in schema.tables}
 
+    def full_names(self, schema: TablesSchema) -> dict[str, dict[str, str]]:
+        return {
+            table.path: dict(zip(table.names(), table.values.names, strict=True)) for table in schema.tables
+        }
+
     def index(self, schema: TablesSchema) -> dict[str, tuple[str, ...]]:
         return {table.path: (ENTRY_ID, *table.level_names) for table in schema.tables}
 
@@ -280,8 +291,3 @@ def layout(name: str) -> Layout:
         meant = near(str(name), LAYOUTS, limit=1)
         raise UserError(f"layout must be one of {', '.join(LAYOUTS)} (got {name!r}){hint(str(name), meant)}")
     return found
-
-
-def empty(chosen: Layout, schema: Any) -> dict[str, pa.Table]:
-    """Typed tables without rows."""
-    return {key: arrow.empty_table() for key, arrow in chosen.arrow(schema).items()}

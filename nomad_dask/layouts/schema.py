@@ -26,7 +26,7 @@ RESERVED = frozenset((ENTRY_ID, UPLOAD_ID, MORE))
 
 JSON_MARK = b"nomad_dask.json"
 """In the metadata of a field whose cells are JSON text."""
-_UNIT, _DESCRIPTION = b"unit", b"description"
+UNIT, _DESCRIPTION = b"unit", b"description"
 
 GivenTypes: TypeAlias = Mapping[str, str | pa.DataType] | pa.Schema
 """User-defined column types by name, such as `{"run.0.time": "double"}`, or an Arrow schema."""
@@ -53,7 +53,7 @@ class Column:
         """The Arrow field, with unit, description and the JSON mark in its metadata."""
         facts = {
             JSON_MARK: b"true" if self.json else None,
-            _UNIT: self.unit.encode() if self.unit else None,
+            UNIT: self.unit.encode() if self.unit else None,
             _DESCRIPTION: self.description.encode() if self.description else None,
         }
         metadata = {key: value for key, value in facts.items() if value}
@@ -273,7 +273,7 @@ def _from_field(field: pa.Field) -> Column:
         field.name,
         types.parse(field.type),
         json=facts.get(JSON_MARK) == b"true",
-        unit=facts[_UNIT].decode() if _UNIT in facts else None,
+        unit=facts[UNIT].decode() if UNIT in facts else None,
         description=facts[_DESCRIPTION].decode() if _DESCRIPTION in facts else None,
     )
 

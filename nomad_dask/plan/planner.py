@@ -29,6 +29,7 @@ from nomad_dask.layouts.compiled import JsonRows
 from nomad_dask.layouts.layouts import WIDE, AnySchema, Layout, left_out
 from nomad_dask.layouts.schema import GivenTypes
 from nomad_dask.layouts.to_pandas import DtypeBackend
+from nomad_dask.layouts.units import SI, UnitChoice
 from nomad_dask.layouts.wide import OnNew
 from nomad_dask.limits import BatchSize
 from nomad_dask.plan.estimate import SampleCost
@@ -126,6 +127,7 @@ class TableOptions:
     on_new: OnNew = "more"
     on_failure: OnFailure = "raise"
     dtype_backend: DtypeBackend = "pyarrow"
+    units: UnitChoice = SI
 
 
 async def count_matching(client: Client, question: QuerySpec, after: str = "") -> int:
@@ -240,7 +242,7 @@ class Sample:
     def table_spec(self, options: TableOptions) -> TableSpec:
         """The query and the tables that its entries become."""
         batch = self.batch_size(options.batch_size)
-        return TableSpec(self.question, self.schema, options.layout, batch, options.on_new)
+        return TableSpec(self.question, self.schema, options.layout, batch, options.on_new, options.units)
 
 
 async def take_sample(
@@ -254,6 +256,7 @@ async def take_sample(
     """
     definitions = await definitions_of(client)
     refuse_unknown(question.required, definitions)
+    options.units.check_paths(definitions)
     question = await with_accepted_names(client, question)
     if question.source == "archives":
         links = links_of(question.required, definitions)

@@ -29,6 +29,7 @@ from nomad_dask.layouts.column_limit import MOST_COLUMNS
 from nomad_dask.layouts.layouts import ONLY, WIDE
 from nomad_dask.layouts.schema import GivenTypes
 from nomad_dask.layouts.to_pandas import DtypeBackend
+from nomad_dask.layouts.units import GivenUnits, UnitChoice
 from nomad_dask.layouts.wide import OnNew
 from nomad_dask.limits import Limits
 from nomad_dask.plan.estimate import Forecast, forecast
@@ -443,6 +444,7 @@ class ArchiveQuery:
         resolve_references: bool = True,
         query_selection: Literal["last", "all"] | Sequence[int] = "last",
         *,
+        units: GivenUnits | None = None,
         dtype_backend: DtypeBackend = "pyarrow",
     ) -> pd.DataFrame: ...
 
@@ -454,6 +456,7 @@ class ArchiveQuery:
         from_query: Literal[True],
         resolve_references: bool = True,
         query_selection: Literal["last", "all"] | Sequence[int] = "last",
+        units: GivenUnits | None = None,
         dtype_backend: DtypeBackend = "pyarrow",
     ) -> dict[str, pd.DataFrame]: ...
 
@@ -465,6 +468,7 @@ class ArchiveQuery:
         resolve_references: bool = True,
         query_selection: Literal["last", "all"] | Sequence[int] = "last",
         *,
+        units: GivenUnits | None = None,
         dtype_backend: DtypeBackend = "pyarrow",
     ) -> pd.DataFrame | dict[str, pd.DataFrame]: ...
 
@@ -476,6 +480,7 @@ class ArchiveQuery:
         resolve_references: bool = True,
         query_selection: Literal["last", "all"] | Sequence[int] = "last",
         *,
+        units: GivenUnits | None = None,
         dtype_backend: DtypeBackend = "pyarrow",
     ) -> pd.DataFrame | dict[str, pd.DataFrame]:
         """Convert downloaded archives to a dataframe, or to one dataframe per required path.
@@ -496,6 +501,8 @@ class ArchiveQuery:
         query_selection : {"last", "all"} or sequence of int, default "last"
             Downloads to convert: the last one that returned archives, all, or a list of their numbers, from
             0.
+        units : "SI", "atomistic" or dict, optional
+            As in `to_dask_dataframe`.
         dtype_backend : {"pyarrow", "numpy_nullable", "numpy"}, default "pyarrow"
             `pyarrow` preserves all types; `numpy_nullable` stores lists as objects; `numpy` also converts
             integers with nulls to floats, which are exact up to 2**53.
@@ -521,6 +528,7 @@ class ArchiveQuery:
             self.required,
             keys_to_filter=keys_to_filter,
             from_query=from_query,
+            units=UnitChoice.of(units, self.required),
             dtype_backend=dtype_backend,
             definitions=ServerDefinitions(self._server)(),
             max_columns=self.max_columns,
@@ -607,6 +615,7 @@ class ArchiveQuery:
         on_failure: OnFailure = "raise",
         on_new: OnNew = "more",
         schema: GivenTypes | None = None,
+        units: GivenUnits | None = None,
         dtype_backend: DtypeBackend = "pyarrow",
     ) -> list[Delayed]:
         """Return the query as lazy Dask partitions, one per segment.
@@ -635,6 +644,7 @@ class ArchiveQuery:
             on_failure=on_failure,
             on_new=on_new,
             schema=schema,
+            units=units,
             dtype_backend=dtype_backend,
         )
         return partitions(*self._reader(options))
@@ -680,6 +690,7 @@ class ArchiveQuery:
         on_failure: OnFailure = "raise",
         on_new: OnNew = "more",
         schema: GivenTypes | None = None,
+        units: GivenUnits | None = None,
         dtype_backend: DtypeBackend = "pyarrow",
     ) -> LazyFrames:
         """Return the query as a lazy Dask dataframe, or as a dict of dataframes with ``layout="tables"``.
@@ -719,6 +730,10 @@ class ArchiveQuery:
             Types that override those of the server and the sample, such as `{column: type}`. It may name
             columns that the sample does not have. Keys are required paths with ``layout="nested"``, and full
             names of quantities without indices with ``layout="tables"``.
+        units : "SI", "atomistic" or dict, optional
+            Units of numbers, which become floats: a preset, or units by dimension (`[energy]`) and by path
+            without indices. ``"atomistic"`` is eV, angstrom, eV/angstrom, GPa, fs, K and elementary charges.
+            The default is what the server sends (``"SI"``). `_more` is not converted.
         dtype_backend : {"pyarrow", "numpy_nullable", "numpy"}, default "pyarrow"
             `pyarrow` preserves all types; `numpy_nullable` stores lists as objects; `numpy` also converts
             integers to floats, which are exact up to 2**53.
@@ -757,6 +772,7 @@ class ArchiveQuery:
             on_failure=on_failure,
             on_new=on_new,
             schema=schema,
+            units=units,
             dtype_backend=dtype_backend,
         )
         reader, plan = self._reader(options)
@@ -775,6 +791,7 @@ class ArchiveQuery:
         resolve_references: bool = True,
         on_new: OnNew = "more",
         schema: GivenTypes | None = None,
+        units: GivenUnits | None = None,
         workers: int | None = None,
         scheduler: str | None = None,
         client: DaskClient | None = None,
@@ -791,7 +808,7 @@ class ArchiveQuery:
         ----------
         path : str or path-like
             Folder or fsspec URL of the dataset.
-        partition_size, npartitions, layout, from_query, source, resolve_references, on_new, schema
+        partition_size, npartitions, layout, from_query, source, resolve_references, on_new, schema, units
             As in `to_dask_dataframe`.
         workers : int, optional
             Number of local worker processes. The default is the number of cores, at most 4.
@@ -842,6 +859,7 @@ class ArchiveQuery:
             resolve_references=resolve_references,
             on_new=on_new,
             schema=schema,
+            units=units,
         )
         question, cut, options = self._request(output)
         cluster = Cluster(workers, scheduler)
@@ -857,7 +875,10 @@ class ArchiveQuery:
                 store.files.check()
                 manifest = store.create(run(make_manifest(Client(self._server), question, cut, options)))
             logged_in = self._server.login is not None
-            same = identity(self._server.url, question, options.layout, cut.after, cut.results_max, logged_in)
+            same = identity(
+                *(self._server.url, question, options.layout, cut.after, cut.results_max),
+                *(logged_in, options.units),
+            )
             manifest.must_match(same, store.url)
             if (partition_size or npartitions) and len(manifest.plan) != cut.segments(
                 manifest.plan.total, None
@@ -888,7 +909,7 @@ class ArchiveQuery:
         ----------
         options
             Options of `to_dask_dataframe`, except ``layout="tables"``: `partition_size`, `npartitions`,
-            `layout`, `source`, `resolve_references`, `on_failure`, `on_new`, `schema`.
+            `layout`, `source`, `resolve_references`, `on_failure`, `on_new`, `schema`, `units`.
 
         Returns
         -------
@@ -918,7 +939,7 @@ class ArchiveQuery:
         ----------
         options
             Options of `to_dask_dataframe`: `partition_size`, `npartitions`, `layout`, `from_query`, `source`,
-            `resolve_references`, `on_failure`, `on_new`, `schema`.
+            `resolve_references`, `on_failure`, `on_new`, `schema`, `units`.
 
         Returns
         -------

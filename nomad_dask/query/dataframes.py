@@ -18,10 +18,11 @@ from nomad_dask.errors import NomadDaskError, error_summary
 from nomad_dask.layouts import compiled, select
 from nomad_dask.layouts.column_limit import MOST_COLUMNS, ColumnLimit, left_out_message
 from nomad_dask.layouts.compiled import JsonRows
-from nomad_dask.layouts.layouts import ONLY, TablesSchema, left_out
+from nomad_dask.layouts.layouts import ONLY, TABLES, TablesSchema, left_out
 from nomad_dask.layouts.schema import ENTRY_ID, MORE, UPLOAD_ID, wide_schema
 from nomad_dask.layouts.tables import Tables, TableSchema, infer_tables
 from nomad_dask.layouts.to_pandas import DtypeBackend, check_backend, to_pandas
+from nomad_dask.layouts.units import SI, UnitChoice
 from nomad_dask.layouts.wide import Blocks, Entry, build_wide
 from nomad_dask.metainfo.definitions import Definitions
 from nomad_dask.request.check import why_empty
@@ -41,6 +42,7 @@ def entries_to_dataframe(
     dtype_backend: DtypeBackend = "pyarrow",
     definitions: Definitions | None = None,
     max_columns: int | None = MOST_COLUMNS,
+    units: UnitChoice = SI,
     texts: Callable[[], Iterable[JsonRows] | None] = lambda: None,
 ) -> pd.DataFrame | dict[str, pd.DataFrame]:
     """Convert archives, as `ArchiveQuery.entries_to_dataframe` does.
@@ -56,7 +58,14 @@ def entries_to_dataframe(
     """
     check_backend(dtype_backend)
     keys = select.check_keys(keys_to_filter)
-    options: Any = {"required": required, "keys": keys, "definitions": definitions, "limit": max_columns}
+    units.check_paths(definitions)
+    options: Any = {
+        "required": required,
+        "keys": keys,
+        "definitions": definitions,
+        "limit": max_columns,
+        "units": units,
+    }
     with collector_paused(), system_memory():
         made: Any = None if from_query else _compiled_wide(texts, **options)
         if made is None:
@@ -112,13 +121,14 @@ def wide_table(
     keys: Sequence[str] = (),
     definitions: Definitions | None = None,
     limit: int | None = MOST_COLUMNS,
+    units: UnitChoice = SI,
 ) -> pa.Table:
     """`entry_id` and the columns of the wide dataframe, with units and descriptions in the field metadata."""
     make_schema = partial(wide_schema, required=required, definitions=definitions)
     table, omitted = build_wide(blocks, required, make_schema, ColumnLimit(required, definitions, limit))
     if omitted:
         warnings.warn(left_out_message(ONLY, table.num_columns - 3, omitted), stacklevel=6)
-    return _shown(table, required, keys, definitions)
+    return _shown(units.convert(table), required, keys, definitions)
 
 
 def _compiled_wide(
@@ -127,6 +137,7 @@ def _compiled_wide(
     keys: Sequence[str],
     definitions: Definitions | None,
     limit: int | None,
+    units: UnitChoice,
 ) -> pa.Table | None:
     """`wide_table` by the compiled core; None if only Python can build it."""
     if texts() is None:
@@ -141,7 +152,7 @@ def _compiled_wide(
     except Exception as error:
         logger.info("the dataframe is built again, without the compiled core: %s", error_summary(error))
         return None
-    return None if made is None else _shown(made, required, keys, definitions)
+    return None if made is None else _shown(units.convert(made), required, keys, definitions)
 
 
 def _shown(
@@ -165,6 +176,7 @@ def path_tables(
     keys: Sequence[str] = (),
     definitions: Definitions | None = None,
     limit: int | None = MOST_COLUMNS,
+    units: UnitChoice = SI,
 ) -> dict[str, tuple[pa.Table, tuple[str, ...]]]:
     """By required path: a table of `entry_id`, index levels and columns, and the names of the levels."""
     entries = list(chain.from_iterable(blocks()))
@@ -175,9 +187,13 @@ def path_tables(
     builder = Tables(schemas, required)
     for entry_id, upload_id, archive in entries:
         builder.append(entry_id, upload_id, archive)
+    full_names = TABLES.full_names(TablesSchema(tuple(schemas.values())))
     kept = _kept(schemas, keys, partial(why_empty, required=required, definitions=definitions))
     return {
-        path: (_selected(table, schemas[path], kept[path]), schemas[path].level_names)
+        path: (
+            _selected(units.convert(table, full_names[path]), schemas[path], kept[path]),
+            schemas[path].level_names,
+        )
         for path, table in builder.finish().items()
         if path in kept
     }

@@ -11,6 +11,7 @@ from nomad_dask.frame.partition import OnFailure, check_options
 from nomad_dask.layouts import LayoutName, layouts
 from nomad_dask.layouts.schema import GivenTypes, check_given
 from nomad_dask.layouts.to_pandas import DtypeBackend
+from nomad_dask.layouts.units import GivenUnits, UnitChoice
 from nomad_dask.layouts.wide import OnNew
 from nomad_dask.plan.planner import TableOptions
 from nomad_dask.request import QuerySpec, Source
@@ -40,6 +41,7 @@ class LazyOptions(TypedDict, total=False):
     on_failure: OnFailure
     on_new: OnNew
     schema: GivenTypes | None
+    units: GivenUnits | None
     dtype_backend: DtypeBackend
 
 
@@ -65,6 +67,7 @@ class OutputOptions:
     resolve_references: bool = True
     on_new: OnNew = "more"
     schema: GivenTypes | None = None
+    units: GivenUnits | None = None
     on_failure: OnFailure = "raise"
     dtype_backend: DtypeBackend = "pyarrow"
 
@@ -93,5 +96,12 @@ class OutputOptions:
             # The nested layout checks its own keys, which are required paths.
             check_given(self.schema, None if layout is layouts.NESTED else question.required)
         return TableOptions(
-            layout, self.schema, max_columns, batch_size, self.on_new, self.on_failure, self.dtype_backend
+            layout=layout,
+            schema=self.schema,
+            max_columns=max_columns,
+            batch_size=batch_size,
+            on_new=self.on_new,
+            on_failure=self.on_failure,
+            dtype_backend=self.dtype_backend,
+            units=UnitChoice.of(self.units, question.required),
         )

@@ -131,8 +131,8 @@ def sample_columns(store: Store, manifest: Manifest, receipts: Mapping[int, Rece
 
     Parts that cannot be read (a harvest may be replacing them) are skipped.
     """
-    found = {key: leaves(schema) for key, schema in manifest.layout.arrow(manifest.schema).items()}
-    folders = manifest.layout.folders(manifest.schema)
+    found = {key: leaves(schema) for key, schema in manifest.arrow().items()}
+    folders = manifest.folders()
     limit = max(1, _MAX_PARTS // max(1, len(found)))
     samples, left = {}, 2 * _MAX_PARTS
     for key, columns in found.items():

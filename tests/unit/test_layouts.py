@@ -14,7 +14,7 @@ from strategies import Case, Row, cases, fuzzed, with_gaps
 
 from nomad_dask.errors import UserError
 from nomad_dask.layouts import LAYOUT_NAMES
-from nomad_dask.layouts.layouts import LAYOUTS, NESTED, TABLES, WIDE, Layout, empty, layout
+from nomad_dask.layouts.layouts import LAYOUTS, NESTED, TABLES, WIDE, Layout, layout
 from nomad_dask.layouts.nested import required_part, to_json_rows
 from nomad_dask.layouts.walk import leaves
 from nomad_dask.request.references import merge
@@ -110,10 +110,10 @@ def test_any_partitioning_gives_the_same(case: Case) -> None:
         whole = build(chosen, schema, required, rows)
         parts = [build(chosen, schema, required, rows[start:end], start) for start, end in pairwise(bounds)]
         in_blocks = build(chosen, schema, required, rows, flushed_before=bounds)
-        assert [*whole] == [*empty(chosen, schema)]
+        assert [*whole] == [*chosen.arrow(schema)]
         for key, table in whole.items():
             joined = pa.concat_tables([part[key] for part in parts])
-            assert joined.schema.equals(empty(chosen, schema)[key].schema, check_metadata=True)
+            assert joined.schema.equals(chosen.arrow(schema)[key], check_metadata=True)
             assert joined.equals(table, check_metadata=True)
             assert in_blocks[key].equals(table, check_metadata=True)
 
