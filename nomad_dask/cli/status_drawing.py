@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from nomad_dask.dataset import outside
 from nomad_dask.dataset.report import advice, closing, done_by
 from nomad_dask.dataset.status import DatasetStatus, Reason
 from nomad_dask.report_page.figures import Bar, bars, each_bar, ends
@@ -132,6 +133,8 @@ def _facts(status: DatasetStatus, blocks: Sequence[Bar]) -> Iterator[tuple[str, 
     without = f", {report.missing:,} of them without archive" if report.missing else ""
     more = f"; {humanize.counted(report.n_more, 'value')} outside the schema" if report.n_more else ""
     yield "Entries", f"{report.rows:,} delivered{without}; {report.failed:,} failed{more}"
+    if report.outside:
+        yield "In _more", outside.named(report.outside).removeprefix(": ")
     if report.cap:
         yield "Maximum", str(report.cap)
     requests, retries = (

@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from nomad_dask.common import stored_fields as stored
+from nomad_dask.dataset import outside
 from nomad_dask.dataset.history import Run, is_time
+from nomad_dask.dataset.outside import Outside, merged
 from nomad_dask.progress.progress import CardState, Progress, WorkDone, progress_card
 from nomad_dask.request import Failure, Ref
 from nomad_dask.request.segments import Cap, Plan
@@ -35,6 +37,8 @@ class Receipt:
     """Entries that failed. They have no rows."""
     n_more: int = 0
     """Number of values outside the schema, stored in the column `_more`."""
+    outside: Outside = field(default_factory=dict)
+    """Their names."""
     n_bytes: int = 0
     """Uncompressed size of all answers."""
     seconds: float = 0.0
@@ -101,6 +105,7 @@ class Receipt:
             failures=tuple(sorted({*self.failures, *other.failures}, key=lambda failure: failure[:2])),
             bare=tuple(sorted({*self.bare, *other.bare})),
             n_more=self.n_more + other.n_more,
+            outside=merged(self.outside, other.outside),
             **self.costs(other),
             finished=other.finished,
         )
@@ -137,7 +142,8 @@ class Receipt:
         lists = {name: tuple(values.get(name, ())) for name in ("batch_sizes", "concurrency", "bare")}
         lists["missing"] = tuple(Ref(*ref) for ref in values["missing"])
         lists["failures"] = tuple(Failure(**failure) for failure in values["failures"])
-        receipt = cls(**values | lists)
+        names = outside.from_json(values.get("outside", {}))
+        receipt = cls(**values | lists | {"outside": names})
         if receipt.rows and not (receipt.first and receipt.last):
             raise stored.FieldError("first or last is missing although there are rows")
         return receipt
@@ -195,6 +201,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "seconds": lambda value: type(value) in (int, float) and 0 <= value < 1e15,
     "planned": _is_planned,
     "bare": _is_list(_is_text),
+    "outside": outside.is_outside,
     "seen": lambda value: type(value) is dict and all(map(_is_text, value.values())),
     "missing": _is_list(_is_ref),
     "failures": _is_list(_is_failure),
@@ -221,6 +228,8 @@ class Report:
     short: int = 0
     """Number of entries of an exact plan that the server did not list when their segments were read."""
     n_more: int = 0
+    outside: Outside = field(default_factory=dict)
+    """The names of the values in `_more`."""
     n_bytes: int = 0
     requests: int = 0
     retries: int = 0
@@ -285,6 +294,7 @@ class Report:
             missing=self.missing + len(receipt.missing),
             failed=self.failed + len(receipt.failures),
             n_more=self.n_more + receipt.n_more,
+            outside=merged(self.outside, receipt.outside),
             n_bytes=self.n_bytes + receipt.n_bytes,
             requests=self.requests + receipt.requests,
             retries=self.retries + receipt.retries,
@@ -310,7 +320,8 @@ def closing(report: Report, path: str) -> str:
         lines.append(str(report.cap))
     if report.n_more:
         beyond = f"; {counted(report.left_out, 'column')} beyond max_columns" if report.left_out else ""
-        lines.append(f"{counted(report.n_more, 'value')} outside the schema: in the column _more{beyond}")
+        more = f"{counted(report.n_more, 'value')} outside the schema: in the column _more{beyond}"
+        lines.append(more + outside.named(report.outside))
     if report.update is not None and report.update.finished:
         lines.append(f"last update {report.update.begun}: {done_by(report.update)}")
     lines += [f"{words} `{command}`" if command else words for words, command in advice(report, path)]
@@ -351,6 +362,9 @@ def advice(report: Report, path: str) -> Sequence[tuple[str, str | None]]:
         prune = " --prune" if report.update.prune else ""
         text = f"The update started at {report.update.begun} was not finished. Continue with"
         found.append((text, f"nomad-dask update {path}{prune}"))
+    line = outside.schema_line(report.outside)
+    if line and not report.left_out:
+        found.append((f"Values in _more get columns in a new harvest with to_parquet(..., {line}).", None))
     return found
 
 
@@ -366,13 +380,14 @@ def _card(report: Report) -> Html:
     else:
         title = "Finished, but some entries are missing"
     failed, more = count(report.failed), counted(report.n_more, "value")
+    names = outside.named(report.outside)
     facts = {
         "delivered": _entries(report.rows),
         "maximum": str(report.cap) if report.cap else None,
         "without archive": count(report.missing),
         "failed": f"{failed}, listed with reasons in failures.parquet" if report.failed else "0",
         "no longer listed": count(report.short) if report.short else None,
-        "outside the schema": f"{more}, in the column _more" if report.n_more else None,
+        "outside the schema": f"{more}, in the column _more{names}" if report.n_more else None,
         "requests": f"{count(report.requests)}, including {counted(report.retries, 'retry', 'retries')}",
         "segments": f"{count(report.done)} of {count(report.segments)}",
         "last update": f"{report.update.begun}: {done_by(report.update)}" if report.update else None,

@@ -27,6 +27,7 @@ from nomad_dask.client.server import Server
 from nomad_dask.client.transport import Client
 from nomad_dask.common.memory import system_memory
 from nomad_dask.dataset.manifest import Manifest, TableSpec
+from nomad_dask.dataset.outside import values_outside
 from nomad_dask.dataset.pieces import Pieces
 from nomad_dask.dataset.report import Receipt, span
 from nomad_dask.dataset.store import Store
@@ -174,6 +175,7 @@ def _build(
         "failures": tuple(sorted(failures)),
         "bare": () if ONLY in tables else tuple(sorted({*delivered} - ids_in(tables))),
         "n_more": builder.n_more,
+        "outside": values_outside(tables, job.layout.name)[1] if builder.n_more else {},
         "core": core,
     }
 

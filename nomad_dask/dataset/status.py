@@ -197,6 +197,7 @@ class DatasetStatus:
                 "results_max": self.manifest.results_max,
             },
             "outside_schema": report.n_more,
+            "outside_names": {name: n for name, (_, n) in report.outside.items()},
             "columns_left_out": report.left_out,
             "n_bytes": report.n_bytes,
             "stored_bytes": self.stored,

@@ -19,14 +19,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import distributed
-import pyarrow as pa
 
 from nomad_dask.client.event_loop import run
 from nomad_dask.client.search import NAMES, iter_pages, server_time
 from nomad_dask.client.server import Server
 from nomad_dask.client.transport import Client
 from nomad_dask.cluster.clusters import Cluster
-from nomad_dask.common import types
 from nomad_dask.dataset.history import (
     TIMES,
     Run,
@@ -39,12 +37,12 @@ from nomad_dask.dataset.history import (
     stamp,
 )
 from nomad_dask.dataset.manifest import Manifest
+from nomad_dask.dataset.outside import values_outside
 from nomad_dask.dataset.report import Receipt, Report, span
 from nomad_dask.dataset.segment import Task, ids_in, replace_rows
 from nomad_dask.dataset.store import Store
 from nomad_dask.errors import DatasetError, RefusedError
 from nomad_dask.harvest.run import OnReport, run_tasks, versions
-from nomad_dask.layouts.schema import MORE
 from nomad_dask.plan.planner import count_matching
 from nomad_dask.request import QuerySpec, Ref
 from nomad_dask.request.segments import Segment
@@ -221,8 +219,8 @@ class Update(Task):
         receipt = _receipt(before, self.run, change, tried)
         if planned is not None:
             planned = receipt.listed if prune else planned + receipt.listed - before.listed
-        outside = sum(map(_values_outside, tables.values()))
-        return self.write_part(tables, replace(receipt, planned=planned, n_more=outside))
+        n_more, outside = values_outside(tables, self.dataset.layout.name)
+        return self.write_part(tables, replace(receipt, planned=planned, n_more=n_more, outside=outside))
 
     def _change(self, before: Receipt, client: Client) -> _Change:
         """Compare the segment with the server, in one listing so that the result is consistent."""
@@ -291,7 +289,3 @@ def _receipt(before: Receipt, this: Run, change: _Change, tried: Receipt) -> Rec
         pruned=earlier.pruned + len(change.gone & held),
         seen={entry_id: times for entry_id, times in seen.items() if is_recent(times, since)},
     )
-
-
-def _values_outside(table: pa.Table) -> int:
-    return sum(len(types.loads(cell)) for cell in table[MORE].drop_null().to_pylist())

@@ -10,7 +10,7 @@ wide and nested, one table for each required path in tables::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias
@@ -21,10 +21,11 @@ from nomad_dask.common import paths, stored_fields
 from nomad_dask.errors import UserError
 from nomad_dask.layouts import LayoutName, shapes
 from nomad_dask.layouts.column_limit import MOST_COLUMNS, ColumnLimit
+from nomad_dask.layouts.declared import declared_kinds, declared_shape
 from nomad_dask.layouts.infer import kinds_within
 from nomad_dask.layouts.nested import Nested, NestedSchema, infer_nested
 from nomad_dask.layouts.schema import ENTRY_ID, GivenTypes, Schema, wide_schema
-from nomad_dask.layouts.tables import Tables, TableSchema, infer_tables
+from nomad_dask.layouts.tables import RequiredPath, Tables, TableSchema, infer_tables, required_paths
 from nomad_dask.layouts.wide import OnNew, Wide
 from nomad_dask.metainfo.definitions import Definitions
 from nomad_dask.request.required import Required
@@ -95,6 +96,11 @@ class Layout(Protocol):
 
         Each table has at most `max_columns` columns (in nested: cells inside columns); see `column_limit`.
         """
+
+    def with_declared(
+        self, schema: Any, empty: Collection[str], required: Required, definitions: Definitions
+    ) -> Any:
+        """The schema with the columns that the server declares at required paths without a sample."""
 
     def with_types(self, schema: Any, given: GivenTypes) -> Any:
         """The schema with user-defined types, which replace all others; values that do not fit go to `_more`.
@@ -177,6 +183,12 @@ class _WideLayout(_OneTable):
         found, left_out = kinds_within(lambda: archives, ColumnLimit(required, definitions, max_columns))
         return wide_schema(found, required, definitions, left_out)
 
+    def with_declared(
+        self, schema: Schema, empty: Collection[str], required: Required, definitions: Definitions
+    ) -> Schema:
+        declared = [declared_kinds(path.keys, definitions, numbered=True) for path in _empty(required, empty)]
+        return _with_columns(schema, declared, required, definitions)
+
     def with_types(self, schema: Schema, given: GivenTypes) -> Schema:
         return schema.with_types(given)
 
@@ -199,6 +211,13 @@ class _NestedLayout(_OneTable):
         max_columns: int | None = MOST_COLUMNS,
     ) -> NestedSchema:
         return infer_nested(samples, required, definitions=definitions, max_columns=max_columns)
+
+    def with_declared(
+        self, schema: NestedSchema, empty: Collection[str], required: Required, definitions: Definitions
+    ) -> NestedSchema:
+        shape_of = {path.written: declared_shape(path.keys, definitions) for path in _empty(required, empty)}
+        columns = (replace(c, shape=shape_of.get(c.path) or c.shape) for c in schema.columns)
+        return replace(schema, columns=tuple(columns))
 
     def with_types(self, schema: NestedSchema, given: GivenTypes) -> NestedSchema:
         types = {f.name: f.type for f in given} if isinstance(given, pa.Schema) else dict(given)
@@ -231,6 +250,16 @@ class _TablesLayout:
     ) -> TablesSchema:
         found = infer_tables(samples, required, definitions=definitions, max_columns=max_columns)
         return TablesSchema(tuple(found.values()))
+
+    def with_declared(
+        self, schema: TablesSchema, empty: Collection[str], required: Required, definitions: Definitions
+    ) -> TablesSchema:
+        tables = schema.by_path
+        for path in _empty(required, empty):
+            table, declared = tables[path.written], declared_kinds(path.keys, definitions, numbered=False)
+            values = _with_columns(table.values, [declared], path.required, definitions)
+            tables = {**tables, path.written: replace(table, values=values)}
+        return TablesSchema(tuple(tables.values()))
 
     def with_types(self, schema: TablesSchema, given: GivenTypes) -> TablesSchema:
         fields = {f.name: f for f in given} if isinstance(given, pa.Schema) else dict(given)
@@ -270,6 +299,20 @@ class _TablesLayout:
 
     def folders(self, schema: TablesSchema) -> dict[str, str]:
         return {table.path: paths.folder(table.path) for table in schema.tables}
+
+
+def _empty(required: Required, empty: Collection[str]) -> Iterator[RequiredPath]:
+    """The required paths among those that no sampled entry has."""
+    return (path for path in required_paths(required) if path.written in empty and not path.is_open)
+
+
+def _with_columns(
+    schema: Schema, declared: Iterable[Mapping[str, str]], required: Required, definitions: Definitions
+) -> Schema:
+    """A schema with more columns, of the types that the server declares."""
+    kinds = {name: kind for some in declared for name, kind in some.items() if name not in schema.by_name}
+    more = wide_schema(kinds, required, definitions)
+    return replace(schema, columns=(*schema.columns, *more.columns))
 
 
 def _check_known(given: Iterable[str], known: Iterable[str]) -> None:

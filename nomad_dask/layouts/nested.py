@@ -25,9 +25,10 @@ from nomad_dask.common import paths, stored_fields, types
 from nomad_dask.errors import UnknownValueError, UserError
 from nomad_dask.layouts import select, shapes
 from nomad_dask.layouts.column_limit import MOST_COLUMNS, ColumnLimit
+from nomad_dask.layouts.declared import repeats
 from nomad_dask.layouts.nested_cells import ColumnCells, Keys, end_of, leading_tree, name_of, required_part
 from nomad_dask.layouts.schema import JSON_MARK, MORE, RESERVED, Schema, is_json, more_cell
-from nomad_dask.layouts.tables import RequiredPath, repeats, required_paths
+from nomad_dask.layouts.tables import RequiredPath, required_paths
 from nomad_dask.layouts.wide import OnNew, shortened
 from nomad_dask.metainfo.definitions import Definitions, Member
 from nomad_dask.request.references import merge

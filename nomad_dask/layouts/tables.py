@@ -28,11 +28,12 @@ import pyarrow as pa
 from nomad_dask.common import paths, stored_fields
 from nomad_dask.layouts import select, wide
 from nomad_dask.layouts.column_limit import MOST_COLUMNS, ColumnLimit
+from nomad_dask.layouts.declared import repeats
 from nomad_dask.layouts.infer import kinds_within
 from nomad_dask.layouts.schema import MORE, RESERVED, Schema, wide_schema
 from nomad_dask.layouts.walk import is_numbered, leaves
 from nomad_dask.layouts.wide import OnNew, Wide
-from nomad_dask.metainfo.definitions import Definitions, Member, Quantity, SubSection
+from nomad_dask.metainfo.definitions import Definitions
 from nomad_dask.request.required import REF_ARCHIVES, Required, excluding
 
 
@@ -302,10 +303,3 @@ def _inferred(
         repeating |= {place for place, name in enumerate(path.sections) if repeats(definitions.find(name))}
     levels = tuple(name for place, name in enumerate(path.sections) if place in repeating)
     return TableSchema(path.written, path.name, levels, values)
-
-
-def repeats(member: Member | None) -> bool:
-    """True for a repeating section, and for a list of references, which may be resolved to sections."""
-    if isinstance(member, SubSection):
-        return member.repeats
-    return isinstance(member, Quantity) and member.is_reference and bool(member.shape)

@@ -290,6 +290,8 @@ async def take_sample(
         schema = compiled.infer(options.layout, texts, *table)
         if schema is None:
             schema = _inferred(lambda archives: options.layout.infer(archives, *table), found)
+    if definitions is not None and empty.paths and question.source == "archives":
+        schema = options.layout.with_declared(schema, empty.paths, question.required, definitions)
     for crowded in left_out(schema):
         warnings.warn(left_out_message(*crowded), stacklevel=2)
     columns = max(len(arrow) for arrow in options.layout.arrow(schema).values())

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from nomad_dask.dataset import outside
 from nomad_dask.dataset.history import Run
 from nomad_dask.dataset.report import advice, done_by
 from nomad_dask.dataset.status import Reason
@@ -62,7 +63,8 @@ def tiles(page: Page) -> Html:
         ),
     ]
     if report.n_more:
-        found.append(("Outside the schema", humanize.count(report.n_more), "values, in the column _more"))
+        note = f"values, in the column _more{outside.named(report.outside)}"
+        found.append(("Outside the schema", humanize.count(report.n_more), note))
     return tag("dl", [_tile(*tile) for tile in found], class_="tiles")
 
 
