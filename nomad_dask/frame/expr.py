@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import dask.dataframe as dd
 import pandas as pd
 from dask._task_spec import DataNode, Task, TaskRef
 from dask.base import tokenize
@@ -33,7 +34,8 @@ from nomad_dask.cluster.no_workers import SHARED, end_without_workers
 from nomad_dask.cluster.shared_limits import run_with_shared_limits
 from nomad_dask.cluster.task_progress import NamedReader, run_with_progress, watch
 from nomad_dask.cluster.workers import lend_to_default
-from nomad_dask.frame.partition import PartitionReader, read_frame, read_frames
+from nomad_dask.dataset.report import Receipt
+from nomad_dask.frame.partition import PartitionReader, StoredPart, read_frame, read_frames, read_part
 from nomad_dask.layouts.layouts import ONLY
 from nomad_dask.metainfo.definitions import Definitions
 from nomad_dask.request.segments import ALPHABET, Plan, Segment
@@ -111,10 +113,11 @@ class _Logical(_PlanExpr):
         return read
 
 
-class ReadSegments(_Logical):
-    """A dataframe with one partition per segment. `columns`: None means all, an empty list only the index."""
+class _Columns(Expr):
+    """A dataframe that reads only the `columns` that are needed: None means all, an empty list only the
+    index.
+    """
 
-    _parameters = ["reader", "plan", "user_meta", "show_progress", "columns", "_partitions", "_series"]
     _defaults = {"columns": None, "_partitions": None, "_series": False}
     _absorb_projections = True
 
@@ -137,6 +140,32 @@ class ReadSegments(_Logical):
             return None
         simplified: Expr | None = super()._simplify_up(parent, dependents)
         return simplified
+
+
+class ReadParts(_Columns, _Tokenized, PartitionsFiltered, BlockwiseIO):
+    """The finished parts of a dataset. `versions` differ where a part was written again."""
+
+    _parameters = ["part", "segments", "versions", "ends", "user_meta", "columns", "_partitions", "_series"]
+
+    @functools.cached_property
+    def _name(self) -> str:
+        return f"parts-{self.deterministic_token}"
+
+    def _divisions(self) -> tuple[str, ...]:
+        ends: tuple[str, ...] = self.operand("ends")
+        return ends
+
+    def _filtered_task(self, name: Any, index: int) -> Task:
+        chosen = self.operand("columns")
+        columns = None if chosen is None else [*chosen]
+        number, one = self.operand("segments")[index], bool(self.operand("_series"))
+        return Task(name, read_part, self.operand("part"), number, columns, one, _data_producer=True)
+
+
+class ReadSegments(_Columns, _Logical):
+    """A dataframe with one partition per segment."""
+
+    _parameters = ["reader", "plan", "user_meta", "show_progress", "columns", "_partitions", "_series"]
 
     def _lower(self) -> Expr:
         reader = self.reader.of(self.operand("columns"), self._definitions())
@@ -281,3 +310,13 @@ def frame_of(reader: PartitionReader, plan: Plan, *, show_progress: bool = False
         return new_collection(ReadSegments(reader, plan, metas[ONLY], show_progress))
     shared = ReadTables(reader, plan, show_progress)
     return {path: new_collection(PartitionItem(shared, path, meta)) for path, meta in metas.items()}
+
+
+def parts_of(part: StoredPart, full: Sequence[Receipt], meta: pd.DataFrame) -> dd.DataFrame:
+    """The parts of a dataset's table as a lazy dataframe; `full` are the receipts of those with rows."""
+    if not full:
+        return dd.from_pandas(meta, npartitions=1)
+    ends = (*(str(receipt.first) for receipt in full), str(full[-1].last))
+    versions = tuple((receipt.dataset, receipt.finished) for receipt in full)
+    segments = tuple(receipt.segment for receipt in full)
+    return new_collection(ReadParts(part, segments, versions, ends, meta))

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import pandas as pd
 import pyarrow as pa
 
-from nomad_dask.common.portable_errors import call
-from nomad_dask.dataset.report import Receipt
 from nomad_dask.dataset.store import Store
 from nomad_dask.errors import UserError
-from nomad_dask.frame.partition import PartitionReader, read_any
+from nomad_dask.frame.partition import PartitionReader, StoredPart, read_any
 from nomad_dask.layouts.layouts import ONLY
-from nomad_dask.layouts.to_pandas import check_backend, decoded, to_pandas, units_of
+from nomad_dask.layouts.to_pandas import check_backend, decoded, units_of
 from nomad_dask.layouts.units import GivenUnits, UnitChoice
 from nomad_dask.request.segments import Plan
 from nomad_dask.text import shown
@@ -171,6 +168,8 @@ def open_dataset(
     >>> frame = open_dataset("titania")
     >>> last = frame.loc["z":].compute()  # reads the last part
     """
+    from nomad_dask.frame.expr import parts_of
+
     check_backend(dtype_backend)
     store = Store.at(path)
     manifest = store.stored()
@@ -179,35 +178,6 @@ def open_dataset(
     names = manifest.layout.full_names(manifest.schema) if choice.chosen else {}
     frames = {}
     for key, empty in manifest.empty().items():
-        part = _Part(store, manifest.folders()[key], dtype_backend, choice, names.get(key, {}))
-        frames[key] = _opened(part, full, part.to_pandas(empty))
+        part = StoredPart(store, manifest.folders()[key], dtype_backend, choice, names.get(key, {}))
+        frames[key] = parts_of(part, full, part.to_pandas(empty))
     return frames.get(ONLY, frames)
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """How the parts of a table become dataframes."""
-
-    store: Store
-    folder: str
-    dtype_backend: DtypeBackend
-    units: UnitChoice
-    full_names: Mapping[str, str]
-
-    def to_pandas(self, table: pa.Table) -> pd.DataFrame:
-        converted = self.units.convert(table, self.full_names)
-        return to_pandas(converted, dtype_backend=self.dtype_backend, alike=True)
-
-
-def _opened(part: _Part, full: Sequence[Receipt], meta: pd.DataFrame) -> dd.DataFrame:
-    import dask.dataframe as dd
-
-    if not full:
-        return dd.from_pandas(meta, npartitions=1)
-    divisions = (*(str(r.first) for r in full), str(full[-1].last))
-    return dd.from_map(_read_part, [r.segment for r in full], part=part, meta=meta, divisions=divisions)
-
-
-def _read_part(number: int, *, part: _Part, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read one part, or only the `columns` that Dask selects."""
-    return call(part.to_pandas, call(part.store.read_part, number, part.folder, columns))

@@ -13,12 +13,15 @@ from nomad_dask.client.event_loop import iterate, run
 from nomad_dask.client.metainfo_cache import with_accepted_names
 from nomad_dask.client.search import iter_pages
 from nomad_dask.client.transport import Client
+from nomad_dask.common.portable_errors import call
 from nomad_dask.dataset.segment import Job, Tables, read_segment, sorted_by_id
+from nomad_dask.dataset.store import Store
 from nomad_dask.errors import EntriesFailedError, RefusedError, UserError
 from nomad_dask.layouts.layouts import ONLY
 from nomad_dask.layouts.projection import narrow, narrow_tables
 from nomad_dask.layouts.schema import ENTRY_ID, UPLOAD_ID
 from nomad_dask.layouts.to_pandas import DtypeBackend, check_backend, to_pandas
+from nomad_dask.layouts.units import UnitChoice
 from nomad_dask.metainfo.definitions import Definitions
 from nomad_dask.progress.progress import WorkDone, report_work
 from nomad_dask.request import Failure, Ref
@@ -151,3 +154,29 @@ def _ids(entries: Sequence[Ref | Failure]) -> dict[str, pa.Array]:
         ENTRY_ID: pa.array([entry.entry_id for entry in entries], pa.string()),
         UPLOAD_ID: pa.array([entry.upload_id for entry in entries], pa.string()),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """How the parts of a dataset's table become dataframes."""
+
+    store: Store
+    folder: str
+    dtype_backend: DtypeBackend
+    units: UnitChoice
+    full_names: Mapping[str, str]
+
+    def to_pandas(self, table: pa.Table) -> pd.DataFrame:
+        """A table as a pandas dataframe, in the chosen units."""
+        converted = self.units.convert(table, self.full_names)
+        return to_pandas(converted, dtype_backend=self.dtype_backend, alike=True)
+
+
+def read_part(
+    part: StoredPart, number: int, columns: Sequence[str] | None = None, as_series: bool = False
+) -> pd.DataFrame | pd.Series:
+    """Read one part of a dataset, or only some columns; with `as_series` the only one of these."""
+    frame: pd.DataFrame = call(part.to_pandas, call(part.store.read_part, number, part.folder, columns))
+    if columns is not None:
+        frame = frame[[*columns]]
+    return frame[frame.columns[0]] if as_series else frame
