@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from nomad_dask.archive import structures
 from nomad_dask.archive.section import View
@@ -37,6 +37,16 @@ class _SchemaName:
         return _KNOWN.get(self.identity)
 
 
+class OtherEntries(Protocol):
+    """The archives of other entries of an installation, which are kept when they were downloaded."""
+
+    def loaded(self, entry_id: str) -> dict[str, Any] | None:
+        """The archive of an entry that was downloaded."""
+
+    def load(self, entry_id: str, upload_id: str) -> None:
+        """Download the archive of an entry. EntriesFailedError if it fails."""
+
+
 class Archive(View):
     """One entry's archive: a read-only mapping over its JSON that also supports attribute access.
 
@@ -45,7 +55,8 @@ class Archive(View):
 
     - ``archive.run[0].calculation[-1]``: a section is a `Section`, a list of sections a `SectionList`.
     - ``archive.workflow2.results.calculation_result_ref.energy.total.value``: references are followed, within
-      this archive and into those received with it. A reference whose target is missing is its string.
+      this archive and into those received with it. A reference to another entry is its string, and an
+      attribute of it downloads that entry, once. A reference whose target is missing is its string.
     - A number with a unit is a pint quantity, a list of numbers a numpy array with the unit (null is nan), in
       pint's application registry. Other values are as in the JSON.
     - A name that the schema knows and the entry lacks is None. A name that ``required`` leaves out raises
@@ -72,9 +83,20 @@ class Archive(View):
         string, because its numbers are those of the complete list.
     required
         What was requested: a top-level name that it leaves out raises an error instead of being None.
+    others
+        The entries that references name, which are downloaded when they are first needed.
     """
 
-    __slots__ = ("_definitions", "_entry_id", "_required", "_sliced", "_source", "_tree", "_upload_id")
+    __slots__ = (
+        "_definitions",
+        "_entry_id",
+        "_others",
+        "_required",
+        "_sliced",
+        "_source",
+        "_tree",
+        "_upload_id",
+    )
 
     _kind, _path = ROOT, ""
 
@@ -86,8 +108,10 @@ class Archive(View):
         definitions: Source = None,
         sliced: frozenset[str] = frozenset(),
         required: Required | None = None,
+        others: OtherEntries | None = None,
     ) -> None:
         self._tree = tree
+        self._others = others
         self._required = required
         self._sliced = sliced
         self._entry_id = entry_id
@@ -206,7 +230,8 @@ class Archive(View):
         if isinstance(source, Definitions):
             remember(source)
             source = _SchemaName(source.identity)
-        return Archive, (self._json, self._entry_id, self._upload_id, source, self._sliced, self._required)
+        ids = self._entry_id, self._upload_id
+        return Archive, (self._json, *ids, source, self._sliced, self._required, self._others)
 
     def _ids(self) -> tuple[str, str]:
         return self._entry_id, self._upload_id
@@ -247,6 +272,9 @@ class Archive(View):
         for archive in (self, host):
             if archive.entry_id == entry_id:
                 return archive
+        loaded = host._others.loaded(entry_id) if host._others is not None else None
+        if loaded is not None:
+            return _Neighbour(host, loaded, entry_id, upload_id or self.upload_id)
         others = host._json.get(REF_ARCHIVES)
         if not isinstance(others, dict):
             return None
@@ -256,9 +284,17 @@ class Archive(View):
                 return _Neighbour(host, tree, entry_id, upload_id or self.upload_id)
         return None
 
+    def _can_load(self) -> bool:
+        return self._host._others is not None
+
+    def _load(self, upload_id: str | None, entry_id: str) -> None:
+        others = self._host._others
+        if others is not None:
+            others.load(entry_id, upload_id or self.upload_id)
+
 
 class _Neighbour(Archive):
-    """The part of another entry's archive in `m_ref_archives` of the host."""
+    """Another entry's archive, or the part of it in `m_ref_archives` of the host."""
 
     __slots__ = ("_referrer",)
 
@@ -291,6 +327,10 @@ class _Unknown(Archive):
 
     def _unknown_entry(self) -> Archive:
         return self
+
+    @property
+    def _host(self) -> Archive:
+        return self._referrer._host
 
     def _other(self, upload_id: str | None, entry_id: str) -> Archive | None:
         return self._referrer._other(upload_id, entry_id)

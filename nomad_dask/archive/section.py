@@ -112,7 +112,7 @@ class View:
             return None
         known = [*self._json, *(definition.names if definition else ())]
         where = f"{one_line(self._path)} of entry" if self._path else "entry"
-        suggestion = hint(name, near(name, known))
+        suggestion = _USUAL.get(name) or hint(name, near(name, known))
         raise AttributeError(
             f"{where} {self._home.entry_id} has no {name!r}, and neither does the schema{suggestion}"
         )
@@ -124,6 +124,10 @@ class View:
         names = list(self._json)
         more = f", and {len(names) - 8} more" if len(names) > 8 else ""
         return one_line(", ".join(names[:8])) + more
+
+
+_USUAL = {"m_to_dict": "; its JSON is to_dict()", "m_contents": "; its sections are values()"}
+"""What says where something is that nomad-lab's archives have under a name."""
 
 
 class Section(View):
@@ -210,10 +214,61 @@ def _slots_of(kind: type) -> frozenset[str]:
     return frozenset(("_home", "_host", *slots))
 
 
+class EntryReference(str):
+    """A reference to another entry, as its string; the entry is downloaded when it is walked into.
+
+    ``reference.name`` and ``reference["name"]`` are those of the section that is referred to. Names of
+    methods of a string are those of the string; `load` returns the section.
+    """
+
+    _node: TypedValue
+
+    @classmethod
+    def of(cls, node: TypedValue) -> EntryReference:
+        """The reference that a value is."""
+        reference = cls(node.value)
+        reference._node = node
+        return reference
+
+    def load(self) -> Any:
+        """The section that is referred to. One request for each entry, which is kept.
+
+        Raises
+        ------
+        EntriesFailedError
+            The entry cannot be downloaded; the message names it.
+        AttributeError
+            The entry has nothing at the path of the reference.
+        """
+        home, elsewhere = self._node.home, ELSEWHERE.search(self)
+        assert elsewhere is not None
+        home._load(elsewhere["upload"], elsewhere["entry"])
+        found = _wrapped(self._node)
+        if isinstance(found, EntryReference):
+            path = one_line(elsewhere["path"] or "/")
+            raise AttributeError(
+                f"entry {elsewhere['entry']} has nothing at {path}, to which {self!s} refers"
+            )
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.load(), name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.load()[key] if isinstance(key, str) else super().__getitem__(key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return EntryReference.of, (self._node,)
+
+
 def _wrapped(node: TypedValue) -> Any:
     """A JSON value as attribute access returns it."""
     if type(node.value) is str:
         node = follow(node)
+        if type(node.value) is str and node.home._can_load() and _names_entry(node):
+            return EntryReference.of(node)
     elif is_resolved_reference(node):
         node = node._replace(home=node.home._unknown_entry())
     value, member, home, path = node
@@ -223,6 +278,17 @@ def _wrapped(node: TypedValue) -> Any:
         return SectionList(node)
     unit = member.unit if isinstance(member, Quantity) else None
     return value if unit is None else with_unit(value, unit)
+
+
+def _names_entry(node: TypedValue) -> bool:
+    """True for a reference to a section of another entry of this installation."""
+    if node.value.startswith(("http://", "https://")):
+        return False
+    known = node.member if isinstance(node.member, Quantity) and node.member.type != types.JSON else None
+    if known is not None and not known.is_reference:
+        return False
+    elsewhere = ELSEWHERE.search(node.value)
+    return elsewhere is not None and bool(elsewhere["path"])
 
 
 def _copied(value: Any) -> Any:
@@ -244,6 +310,10 @@ class OwningArchive(Protocol):
     def _unknown_entry(self) -> OwningArchive: ...
 
     def _other(self, upload_id: str | None, entry_id: str) -> OwningArchive | None: ...
+
+    def _can_load(self) -> bool: ...
+
+    def _load(self, upload_id: str | None, entry_id: str) -> None: ...
 
 
 class TypedValue(NamedTuple):

@@ -39,8 +39,10 @@ from nomad_dask.query import ways_out
 from nomad_dask.query.dataframes import entries_to_dataframe
 from nomad_dask.query.downloads import (
     Download,
+    EntriesByReference,
     EntryList,
     ListOptions,
+    RecordedDownloads,
     blocks_of,
     download_unresolved,
     selected,
@@ -1047,6 +1049,11 @@ class ArchiveQuery:
     def __bool__(self) -> bool:
         return True
 
+    @property
+    def _entries_dict(self) -> RecordedDownloads:
+        """nomad-lab's name for what was downloaded, to which published scripts append it once more."""
+        return RecordedDownloads(self._downloads)
+
     def __iter__(self) -> Iterator[Archive]:
         """Iterate over the archives of all entries, up to a given `results_max`, without keeping them.
 
@@ -1056,9 +1063,10 @@ class ArchiveQuery:
         options = ListOptions(self.after, self._cut.results_max, self.page_size, self.batch_size)
         entries = EntryList(self._server, self._question(), options, show_progress=False)
         definitions, cut = ServerDefinitions(self._server), sliced(self.required)
+        others = EntriesByReference(self._server, self.owner)
         for archives in iterate(entries.stream()):
             for ref, tree in archives:
-                yield Archive(tree, *ref, definitions, cut, self.required)
+                yield Archive(tree, *ref, definitions, cut, self.required, others)
 
     if not TYPE_CHECKING:
 
@@ -1094,8 +1102,8 @@ class ArchiveQuery:
         if as_plain_dict:
             return found.plain()
         definitions = ServerDefinitions(self._server)
-        cut = sliced(self.required)
-        return [Archive(tree, *ref, definitions, cut, self.required) for ref, tree in found.lazily()]
+        cut, others = sliced(self.required), EntriesByReference(self._server, self.owner)
+        return [Archive(tree, *ref, definitions, cut, self.required, others) for ref, tree in found.lazily()]
 
     def _request(self, output: OutputOptions) -> tuple[QuerySpec, PartitionSpec, TableOptions]:
         question = self._question(output.resolve_references, output.source)

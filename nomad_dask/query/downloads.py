@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from typing import Any, SupportsIndex, TypeAlias
 from nomad_dask._core import native
 from nomad_dask.client.answers import rows_of
 from nomad_dask.client.archives import ArchiveBlock, BatchResult, DownloadOptions, archives
+from nomad_dask.client.event_loop import run
 from nomad_dask.client.linked_archives import linked_archives
 from nomad_dask.client.metainfo_cache import definitions_of, with_accepted_names
 from nomad_dask.client.search import check_end, get_page, iter_pages
@@ -31,7 +32,7 @@ from nomad_dask.layouts.wide import Entry
 from nomad_dask.limits import BatchSize
 from nomad_dask.progress import display
 from nomad_dask.progress.progress import Progress, WorkDone
-from nomad_dask.request import Failure, QuerySpec, Ref
+from nomad_dask.request import Failure, QuerySpec, Ref, required_of
 from nomad_dask.request.check import EmptyPaths
 from nomad_dask.request.no_match import no_match_message
 from nomad_dask.request.references import links_of
@@ -410,6 +411,58 @@ class EntryList:
             self._failing.pop(ref.entry_id, None)
         self._failing |= {failure.entry_id: failure for failure in delivery.failures}
         return {*delivery.missing, *(Ref(f.entry_id, f.upload_id) for f in delivery.failures)}
+
+
+class RecordedDownloads(Sequence[list[Tree]]):
+    """The downloads of a query as lists of plain archives.
+
+    A download is recorded when it is made, so that `append` changes nothing.
+    """
+
+    def __init__(self, downloads: Sequence[Download]) -> None:
+        self._downloads = downloads
+
+    def __len__(self) -> int:
+        return len(self._downloads)
+
+    def __getitem__(self, which: Any) -> Any:
+        found = self._downloads[which]
+        return [one.plain() for one in found] if isinstance(found, list) else found.plain()
+
+    def append(self, archives: object) -> None:
+        """Nothing: the archives are recorded already."""
+
+
+class EntriesByReference:
+    """The entries that references of a query's archives lead to, each downloaded whole and once."""
+
+    def __init__(self, server: Server, owner: str) -> None:
+        self._server, self._owner = server, owner
+        self._loaded: OrderedDict[str, Tree] = OrderedDict()
+
+    def loaded(self, entry_id: str) -> Tree | None:
+        """The archive of an entry that was downloaded; the last `_MAX_LOADED` are kept."""
+        return self._loaded.get(entry_id)
+
+    def load(self, entry_id: str, upload_id: str) -> None:
+        """Download an entry. EntriesFailedError if it fails, or is not visible; the message names it."""
+        question = QuerySpec(self._owner, {}, required_of("archives", "*"), resolve_references=False)
+        try:
+            found = run(download_unresolved(self._server, question, [Ref(entry_id, upload_id)]))
+        except EntriesFailedError as error:
+            reasons = [f"a reference leads to it; {failure.reason}" for failure in error.failures]
+            failures = zip(error.failures, reasons, strict=True)
+            raise EntriesFailedError(tuple(f._replace(reason=reason) for f, reason in failures)) from error
+        (tree,) = found.plain()
+        self._loaded[entry_id] = tree
+        while len(self._loaded) > _MAX_LOADED:
+            self._loaded.popitem(last=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return EntriesByReference, (self._server, self._owner)
+
+
+_MAX_LOADED = 100
 
 
 def _check_n(n: Any) -> None:
