@@ -51,7 +51,7 @@ fuzz-core: $(VENV)/installed-dev
 
 # Random and mutated answers into every reader of what a server sends: nothing but our own errors (10 minutes).
 fuzz-bodies: $(VENV)/installed-dev
-	NOMAD_DASK_FUZZ_SECONDS=600 $(BIN)/pytest -n 2 tests/flow/test_fuzz_bodies.py
+	NOMAD_DASK_FUZZ_SECONDS=1200 $(BIN)/pytest -n 2 tests/flow/test_fuzz_bodies.py
 
 # Compared with nomad-lab's own class, which has an environment of its own (1 minute, 650 MB, the first time).
 test-peers: $(VENV)/installed-dev $(PEERS)/installed
@@ -75,7 +75,7 @@ test-lowest: $(LOWEST)/installed
 # With the newest versions that pyproject.toml allows today, whatever is locked (10 minutes on two cores).
 test-newest: $(UV)/installed
 	$(UV)/bin/uv venv --quiet --clear --python $(PYTHON) $(NEWEST)
-	$(UV)/bin/uv pip install --quiet --upgrade --python $(NEWEST)/bin/python --editable '.[dev]'
+	$(UV)/bin/uv pip install --quiet --upgrade --python $(NEWEST)/bin/python --editable '.[dev]' setuptools
 	$(NEWEST)/bin/pytest -n auto --dist worksteal tests/unit tests/flow tests/cluster
 
 # With another Python: make test-python PYTHON=python3.13

@@ -36,7 +36,7 @@ from nomad_dask.plan.estimate import Forecast, forecast
 from nomad_dask.plan.planner import PartitionSpec, TableOptions, count_matching, make_plan, prepare
 from nomad_dask.progress.display import harvest_progress, say
 from nomad_dask.query import ways_out
-from nomad_dask.query.dataframes import entries_to_dataframe
+from nomad_dask.query.dataframes import FrameOptions, entries_to_dataframe
 from nomad_dask.query.downloads import (
     Download,
     EntriesByReference,
@@ -525,17 +525,16 @@ class ArchiveQuery:
         if not resolve_references and not self.required.documents:
             refs = [ref for download in found for ref in download.refs]
             found = [run(download_unresolved(self._server, self._question(False), refs))]
-        return entries_to_dataframe(
-            partial(blocks_of, found),
-            self.required,
+        options = FrameOptions(
             keys_to_filter=keys_to_filter,
             from_query=from_query,
             units=UnitChoice.of(units, self.required),
             dtype_backend=dtype_backend,
             definitions=ServerDefinitions(self._server)(),
             max_columns=self.max_columns,
-            texts=partial(texts_of, found),
         )
+        blocks, texts = partial(blocks_of, found), partial(texts_of, found)
+        return entries_to_dataframe(blocks, self.required, options, texts=texts)
 
     @validate.check_keywords
     def plan(self, *, partition_size: int | None = None, npartitions: int | None = None) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
@@ -33,16 +34,23 @@ T = TypeVar("T")
 logger = logging.getLogger("nomad_dask")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameOptions:
+    """How downloaded archives become dataframes; see `ArchiveQuery.entries_to_dataframe`."""
+
+    keys_to_filter: str | Sequence[str] | None = None
+    from_query: bool = False
+    dtype_backend: DtypeBackend = "pyarrow"
+    definitions: Definitions | None = None
+    max_columns: int | None = MOST_COLUMNS
+    units: UnitChoice = SI
+
+
 def entries_to_dataframe(
     blocks: Blocks,
     required: Required,
+    options: FrameOptions = FrameOptions(),
     *,
-    keys_to_filter: str | Sequence[str] | None = None,
-    from_query: bool = False,
-    dtype_backend: DtypeBackend = "pyarrow",
-    definitions: Definitions | None = None,
-    max_columns: int | None = MOST_COLUMNS,
-    units: UnitChoice = SI,
     texts: Callable[[], Iterable[JsonRows] | None] = lambda: None,
 ) -> pd.DataFrame | dict[str, pd.DataFrame]:
     """Convert archives, as `ArchiveQuery.entries_to_dataframe` does.
@@ -56,25 +64,25 @@ def entries_to_dataframe(
     memory for the table and one block of archives; `from_query` needs memory for all archives. Where `texts`
     returns the same entries as JSON text, a wide dataframe is built by the compiled core, if there is one.
     """
-    check_backend(dtype_backend)
-    keys = select.check_keys(keys_to_filter)
-    units.check_paths(definitions)
-    options: Any = {
+    check_backend(options.dtype_backend)
+    options.units.check_paths(options.definitions)
+    table_options: Any = {
         "required": required,
-        "keys": keys,
-        "definitions": definitions,
-        "limit": max_columns,
-        "units": units,
+        "keys": select.check_keys(options.keys_to_filter),
+        "definitions": options.definitions,
+        "limit": options.max_columns,
+        "units": options.units,
     }
     with collector_paused(), system_memory():
-        made: Any = None if from_query else _compiled_wide(texts, **options)
+        made: Any = None if options.from_query else _compiled_wide(texts, **table_options)
         if made is None:
-            convert: Any = path_tables if from_query else wide_table
-            made = _without_bad_archives(partial(convert, **options), blocks)
-    if not from_query:
-        return to_pandas(made, index=(ENTRY_ID,), dtype_backend=dtype_backend)
+            convert: Any = path_tables if options.from_query else wide_table
+            made = _without_bad_archives(partial(convert, **table_options), blocks)
+    backend = options.dtype_backend
+    if not options.from_query:
+        return to_pandas(made, index=(ENTRY_ID,), dtype_backend=backend)
     return {
-        path: to_pandas(table, index=(ENTRY_ID, *levels), dtype_backend=dtype_backend)
+        path: to_pandas(table, index=(ENTRY_ID, *levels), dtype_backend=backend)
         for path, (table, levels) in made.items()
     }
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nomad_dask.dataset.manifest import Manifest
 from nomad_dask.dataset.report import Receipt, Report
@@ -83,37 +83,22 @@ class Page:
     columns: ColumnFigures
 
 
-def page(
-    manifest: Manifest,
-    receipts: Mapping[int, Receipt],
-    columns: ColumnFigures,
-    *,
-    name: str,
-    path: str,
-    failures: str | None,
-    made: str,
-    version: str,
-) -> Page:
-    """The page of a dataset from its manifest, its receipts by segment number, and its column figures."""
+def figures_of(manifest: Manifest, receipts: Mapping[int, Receipt], columns: ColumnFigures) -> dict[str, Any]:
+    """The fields of a page that come from a manifest, receipts by segment number, and column figures."""
     done = receipts.values()
     found = reasons(failure for receipt in done for failure in receipt.failures)
-    return Page(
-        name=name,
-        path=path,
-        failures=failures,
-        made=made,
-        version=version,
-        manifest=manifest,
-        report=Report.of(manifest.plan, done, manifest.last_run),
-        stored=sum(sum(receipt.parts.values()) for receipt in done),
-        series=series(done),
-        statuses=statuses(done),
-        bars=bars(manifest.plan, receipts),
-        reasons=found[:MOST_REASONS],
-        more_reasons=max(0, len(found) - MOST_REASONS),
-        missing=_first_missing(done),
-        columns=columns,
-    )
+    return {
+        "manifest": manifest,
+        "report": Report.of(manifest.plan, done, manifest.last_run),
+        "stored": sum(sum(receipt.parts.values()) for receipt in done),
+        "series": series(done),
+        "statuses": statuses(done),
+        "bars": bars(manifest.plan, receipts),
+        "reasons": found[:MOST_REASONS],
+        "more_reasons": max(0, len(found) - MOST_REASONS),
+        "missing": _first_missing(done),
+        "columns": columns,
+    }
 
 
 def bars(plan: Plan, receipts: Mapping[int, Receipt], limit: int = MAX_BARS) -> tuple[Bar, ...]:

@@ -33,7 +33,7 @@ from nomad_dask.report_page.column_figures import (
     leaves,
 )
 from nomad_dask.report_page.document import document
-from nomad_dask.report_page.figures import host_only, page
+from nomad_dask.report_page.figures import Page, figures_of, host_only
 
 
 def write_page(path: str | os.PathLike[str], out: str | None = None) -> str:
@@ -90,10 +90,8 @@ def _check_target(store: Store, out: str) -> None:
 def _content(store: Store, out: str | None) -> bytes:
     manifest = store.stored()
     receipts = store.finished(manifest)
-    found = page(
-        manifest,
-        receipts,
-        sample_columns(store, manifest, receipts),
+    found = Page(
+        **figures_of(manifest, receipts, sample_columns(store, manifest, receipts)),
         name=store.url.rstrip("/").rsplit("/", 1)[-1],
         path=_shown_path(store.url),
         failures=_link_to_failures(store.url, out),

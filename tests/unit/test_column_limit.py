@@ -17,7 +17,7 @@ from nomad_dask.layouts.nested import required_part, to_json_rows
 from nomad_dask.layouts.schema import RESERVED
 from nomad_dask.layouts.walk import leaves
 from nomad_dask.metainfo.definitions import Definitions
-from nomad_dask.query.dataframes import entries_to_dataframe
+from nomad_dask.query.dataframes import FrameOptions, entries_to_dataframe
 from nomad_dask.request.required import Required, parse
 
 WHOLE = parse("*")
@@ -131,11 +131,13 @@ def test_frames_in_memory_keep_the_fullest_and_say_so_once(size):
         return (entries[at : at + size] for at in range(0, len(entries), size))
 
     with pytest.warns(UserWarning, match=r"51 columns; the 3 filled most often are kept") as told:
-        frame = entries_to_dataframe(blocks, parse({"data": "*"}), max_columns=3)
+        frame = entries_to_dataframe(blocks, parse({"data": "*"}), FrameOptions(max_columns=3))
     assert len(told) == 1 and list(frame) == ["data.a", "data.k0_0", "data.k0_1", "_more"]
     assert loads(frame["_more"].iloc[4]) == {f"data.k4_{i}": i for i in range(10)}
     with pytest.warns(UserWarning, match=r"data: 51 columns; the 3 filled most often are kept") as told:
-        frames = entries_to_dataframe(blocks, parse({"data": "*"}), max_columns=3, from_query=True)
+        frames = entries_to_dataframe(
+            blocks, parse({"data": "*"}), FrameOptions(max_columns=3, from_query=True)
+        )
     assert len(told) == 1 and list(frames["data"]) == ["a", "k0_0", "k0_1", "_more"]
-    assert "_more" not in entries_to_dataframe(blocks, parse({"data": "*"}), max_columns=51)
-    assert "_more" not in entries_to_dataframe(blocks, parse({"data": "*"}), max_columns=None)
+    assert "_more" not in entries_to_dataframe(blocks, parse({"data": "*"}), FrameOptions(max_columns=51))
+    assert "_more" not in entries_to_dataframe(blocks, parse({"data": "*"}), FrameOptions(max_columns=None))

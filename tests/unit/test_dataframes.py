@@ -14,7 +14,7 @@ from nomad_dask.layouts.schema import infer
 from nomad_dask.layouts.walk import leaves
 from nomad_dask.layouts.wide import Blocks
 from nomad_dask.metainfo.definitions import Definitions
-from nomad_dask.query.dataframes import entries_to_dataframe, path_tables, wide_table
+from nomad_dask.query.dataframes import FrameOptions, entries_to_dataframe, path_tables, wide_table
 from nomad_dask.request.required import Required, parse
 
 WHOLE = parse("*")
@@ -48,13 +48,13 @@ def one_by_one(entries: Any) -> Blocks:
 def wide(
     keys: Any = None, required: Required = WHOLE, entries: Any = ENTRIES, **options: Any
 ) -> pd.DataFrame:
-    frame = entries_to_dataframe(one_by_one(entries), required, keys_to_filter=keys, **options)
+    frame = entries_to_dataframe(one_by_one(entries), required, FrameOptions(keys_to_filter=keys, **options))
     assert isinstance(frame, pd.DataFrame)
     return frame
 
 
 def by_path(tree: Any, entries: Any = ENTRIES, **options: Any) -> dict[str, pd.DataFrame]:
-    frames = entries_to_dataframe(one_by_one(entries), parse(tree), from_query=True, **options)
+    frames = entries_to_dataframe(one_by_one(entries), parse(tree), FrameOptions(from_query=True, **options))
     assert isinstance(frames, dict)
     return frames
 

@@ -25,7 +25,7 @@ from nomad_dask.report_page.column_figures import (
     leaves,
 )
 from nomad_dask.report_page.document import FIRST_ROWS, MAX_ROWS, document
-from nomad_dask.report_page.figures import bars, host_only, page, series
+from nomad_dask.report_page.figures import Page, bars, figures_of, host_only, series
 from nomad_dask.request import Failure, QuerySpec, Ref
 from nomad_dask.request.required import parse
 from nomad_dask.request.segments import Plan, even_bounds, segments_between
@@ -51,7 +51,7 @@ def page_of(receipts=(), n=2, columns=None, **changed):
     manifest = Manifest(question, Schema(), id="1", url="http://h/api/v1", plan=plan)
     known = columns or ColumnFigures({"": (LeafFigures("entry_id", "string"),)}, {"": ColumnSample()}, 0)
     told = {"name": "h", "path": "h", "failures": None, "made": "2026-01-01T00:00:00+00:00", "version": "1"}
-    return page(replace(manifest, **changed), {r.segment: r for r in receipts}, known, **told)
+    return Page(**figures_of(replace(manifest, **changed), {r.segment: r for r in receipts}, known), **told)
 
 
 def rendered(*args, **kwargs):
