@@ -119,9 +119,11 @@ class Store:
         """Return the stored manifest; None if the folder is empty. DatasetError if it holds other files."""
         found = self._read_manifest()
         if found is None and (others := self._other_files()):
-            raise DatasetError(
-                f"{self.url} is not a dataset and not empty (it contains {others}); choose another folder"
-            )
+            found = self._read_manifest()  # another run may have written it meanwhile
+            if found is None:
+                raise DatasetError(
+                    f"{self.url} is not a dataset and not empty (it contains {others}); choose another folder"
+                )
         return found
 
     def _read_manifest(self) -> Manifest | None:

@@ -327,6 +327,24 @@ def test_a_put_on_condition_is_what_decides(s3, monkeypatch):
     assert files.read("manifest.json") == b"first"
 
 
+@pytest.mark.parametrize("base", ["s3", "file"])
+def test_a_manifest_that_another_run_writes_between_two_looks_is_followed(
+    served, s3, workers, base, tmp_path, monkeypatch
+):
+    """The first look finds nothing, the second one the files of the other run."""
+    place = f"s3://{BUCKET}/meanwhile" if base == "s3" else str(tmp_path / "h")
+    query_of(served).to_parquet(place, client=workers, npartitions=2)
+    store, looks = Store.at(place), []
+    read = type(store.files).read
+
+    def late(files, name):
+        looks.append(name)
+        return None if looks == ["manifest.json"] else read(files, name)
+
+    monkeypatch.setattr(type(store.files), "read", late)
+    assert store.manifest() is not None and looks == ["manifest.json"] * 2
+
+
 def test_a_bucket_that_is_not_there(served, command, s3):
     served.log.clear()
     done = command("harvest", "--url", served, "--out", "s3://no-such-bucket/h", "--workers", 1, check=2)
