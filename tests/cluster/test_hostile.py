@@ -359,20 +359,6 @@ def served():
         yield url
 
 
-def forget_peak():
-    """What this process has had of memory at the most counts from now on."""
-    with open("/proc/self/clear_refs", "w") as file:
-        file.write("5")
-
-
-def peak():
-    """The most memory that this process has had, in bytes; not `ru_maxrss`, which begins with its
-    parent's.
-    """
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
-
-
 @pytest.mark.parametrize(("rule", "expected"), [kind[1:] for kind in KINDS], ids=[kind[0] for kind in KINDS])
 def test_a_harvest_from_a_hostile_server_ends(
     rule, expected, served, cluster, tmp_path, monkeypatch, call, record_property
