@@ -12,6 +12,7 @@ import zlib
 
 import pandas as pd
 import pytest
+from processes import forget_peak, peak
 
 from nomad_dask.testing import Faults, Rule, serve
 from nomad_dask.testing.faults import (
