@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from processes import forget_peak, peak
 
+from nomad_dask import open_dataset
 from nomad_dask.testing import Faults, Rule, serve
 from nomad_dask.testing.faults import (
     Change,
@@ -360,6 +361,11 @@ def served():
         yield url
 
 
+def ids_in(dataset):
+    """Ids of all rows, each of which is read whole. Arrow's dataset reader takes 18 GB for 50,000 columns."""
+    return [*open_dataset(dataset).compute(scheduler="sync").index]
+
+
 @pytest.mark.parametrize(("rule", "expected"), [kind[1:] for kind in KINDS], ids=[kind[0] for kind in KINDS])
 def test_a_harvest_from_a_hostile_server_ends(
     rule, expected, served, cluster, tmp_path, monkeypatch, call, record_property
@@ -390,12 +396,12 @@ def test_a_harvest_from_a_hostile_server_ends(
     ids = sorted(entry.entry_id for entry in served.corpus.entries)
     if done.returncode == 0:
         got = ALL
-        assert list(pd.read_parquet(tmp_path / "out" / "data").index) == ids
+        assert ids_in(tmp_path / "out") == ids
     elif done.returncode == 3:
         got = SOME
         failed = pd.read_parquet(tmp_path / "out" / "failures.parquet").query("kind == 'failed'")
         assert failed.reason.str.len().min() > 5 and len(failed)
-        assert sorted([*pd.read_parquet(tmp_path / "out" / "data").index, *failed.entry_id]) == ids
+        assert sorted([*ids_in(tmp_path / "out"), *failed.entry_id]) == ids
     else:
         got = NONE
         assert done.returncode in (1, 2, 4) and len(words) > 20
