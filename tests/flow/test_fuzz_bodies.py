@@ -183,6 +183,7 @@ def session(monkeypatch):
     """Put a session in the place of the process's; what is known of the server is forgotten."""
 
     def put(path, change, times):
+        monkeypatch.undo()  # else it keeps every session there was
         monkeypatch.setattr(transport, "_session", lambda found=Session(path, change, times): found)
         metainfo_cache._cache.clear()
 
