@@ -5,12 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-import pyarrow as pa
-
-from nomad_dask.common import paths, types
-from nomad_dask.layouts import LayoutName
-from nomad_dask.layouts.schema import MORE
-from nomad_dask.metainfo.definitions import plain_keys
 from nomad_dask.text import json_text, one_line
 from nomad_dask.text.humanize import counted
 
@@ -24,23 +18,6 @@ MAX_NAMES = 20
 _MAX_SHOWN = 3
 
 
-def values_outside(tables: Mapping[str, pa.Table], layout: LayoutName) -> tuple[int, Outside]:
-    """Count the values in `_more` of a segment's tables. Cost: decodes each cell of `_more`."""
-    found: dict[str, tuple[str, int]] = {}
-    total = 0
-    for table in tables.values():
-        for cell in table[MORE].drop_null().to_pylist():
-            values = types.loads(cell)
-            total += len(values)
-            for name, value in values.items():
-                # In tables, `schema=` has names without indices.
-                column = paths.join(plain_keys(name)) if layout == "tables" else name
-                kind = "" if layout == "nested" else types.type_of(value)
-                before, n = found.get(column, (kind, 0))
-                found[column] = _joined(before, kind), n + 1
-    return total, most_frequent(found)
-
-
 def merged(one: Outside, other: Outside) -> Outside:
     """The sums of two counts, for the names with the most values."""
     if not one or not other:
@@ -48,7 +25,7 @@ def merged(one: Outside, other: Outside) -> Outside:
     found = dict(one)
     for name, (kind, n) in other.items():
         before, n_before = found.get(name, (kind, 0))
-        found[name] = _joined(before, kind), n_before + n
+        found[name] = joined(before, kind), n_before + n
     return most_frequent(found)
 
 
@@ -66,12 +43,17 @@ def named(found: Outside) -> str:
     return ": " + ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _joined(one: str, other: str) -> str:
+def joined(one: str, other: str) -> str:
+    """The type of two kinds of values; empty if one is unknown."""
+    from nomad_dask.common import types  # imports Arrow, which commands that print reports need not
+
     return types.join(one, other) if one and other else ""
 
 
 def schema_line(found: Outside) -> str:
     """The argument that gives these names a column in another harvest; empty if there is none."""
+    from nomad_dask.common import types
+
     kinds = {name: types.final_type(kind) for name, (kind, _) in [*found.items()][:_MAX_SHOWN] if kind}
     return f"schema={json_text(kinds)}" if kinds else ""
 

@@ -25,16 +25,18 @@ from nomad_dask.client.linked_archives import linked_archives
 from nomad_dask.client.search import iter_pages
 from nomad_dask.client.server import Server
 from nomad_dask.client.transport import Client
+from nomad_dask.common import paths, types
 from nomad_dask.common.memory import system_memory
 from nomad_dask.dataset.manifest import Manifest, TableSpec
-from nomad_dask.dataset.outside import values_outside
+from nomad_dask.dataset.outside import Outside, joined, most_frequent
 from nomad_dask.dataset.pieces import Pieces
 from nomad_dask.dataset.report import Receipt, span
 from nomad_dask.dataset.store import Store
 from nomad_dask.errors import DatasetError, NomadDaskError, UnfinishedError, error_summary
-from nomad_dask.layouts import compiled
+from nomad_dask.layouts import LayoutName, compiled
 from nomad_dask.layouts.layouts import ONLY, Builder
-from nomad_dask.layouts.schema import ENTRY_ID
+from nomad_dask.layouts.schema import ENTRY_ID, MORE
+from nomad_dask.metainfo.definitions import plain_keys
 from nomad_dask.request import Failure, QuerySpec, Ref
 from nomad_dask.request.required import Required
 from nomad_dask.request.segments import Segment
@@ -178,6 +180,23 @@ def _build(
         "outside": values_outside(tables, job.layout.name)[1] if builder.n_more else {},
         "core": core,
     }
+
+
+def values_outside(tables: Mapping[str, pa.Table], layout: LayoutName) -> tuple[int, Outside]:
+    """Count the values in `_more` of a segment's tables. Cost: decodes each cell of `_more`."""
+    found: dict[str, tuple[str, int]] = {}
+    total = 0
+    for table in tables.values():
+        for cell in table[MORE].drop_null().to_pylist():
+            values = types.loads(cell)
+            total += len(values)
+            for name, value in values.items():
+                # In tables, `schema=` has names without indices.
+                column = paths.join(plain_keys(name)) if layout == "tables" else name
+                kind = "" if layout == "nested" else types.type_of(value)
+                before, n = found.get(column, (kind, 0))
+                found[column] = joined(before, kind), n + 1
+    return total, most_frequent(found)
 
 
 def _append(

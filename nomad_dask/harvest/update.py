@@ -37,9 +37,8 @@ from nomad_dask.dataset.history import (
     stamp,
 )
 from nomad_dask.dataset.manifest import Manifest
-from nomad_dask.dataset.outside import values_outside
 from nomad_dask.dataset.report import Receipt, Report, span
-from nomad_dask.dataset.segment import Task, ids_in, replace_rows
+from nomad_dask.dataset.segment import Task, ids_in, replace_rows, values_outside
 from nomad_dask.dataset.store import Store
 from nomad_dask.errors import DatasetError, RefusedError
 from nomad_dask.harvest.run import OnReport, run_tasks, versions

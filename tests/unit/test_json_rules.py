@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nomad_dask.common import json_rules, types
 from nomad_dask.common.json_rules import MAX_LEVELS, ROW, TOO_DEEP, ContentError, decode, levels_of
-from nomad_dask.harvest.update import _values_outside
+from nomad_dask.dataset.segment import values_outside
 
 LONG = re.compile(rb"-[0-9]{19}|(?:^|[\[:, \t\n\r])[0-9]{20}")
 TEXTS = st.lists(
@@ -163,4 +163,4 @@ def _levels(value):
 
 def test_an_update_counts_what_is_outside_whatever_its_size():
     cells = [types.dumps({"a": 10**400, "b": 2**64}), None, types.dumps({"c": "é"})]
-    assert _values_outside(pa.table({"_more": pa.array(cells, pa.string())})) == 3
+    assert values_outside({"": pa.table({"_more": pa.array(cells, pa.string())})}, "wide")[0] == 3

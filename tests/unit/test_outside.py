@@ -5,8 +5,9 @@ import pickle
 import orjson
 import pytest
 
-from nomad_dask.dataset.outside import MAX_NAMES, merged, named, schema_line, values_outside
+from nomad_dask.dataset.outside import MAX_NAMES, merged, named, schema_line
 from nomad_dask.dataset.report import Receipt, Report, closing
+from nomad_dask.dataset.segment import values_outside
 from nomad_dask.layouts.layouts import LAYOUTS
 from nomad_dask.request.required import parse
 from nomad_dask.request.segments import Plan, Segment
