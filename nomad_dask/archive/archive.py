@@ -289,7 +289,7 @@ class Archive(View):
 
     def _load(self, upload_id: str | None, entry_id: str) -> None:
         others = self._host._others
-        if others is not None:
+        if others is not None and others.loaded(entry_id) is None:
             others.load(entry_id, upload_id or self.upload_id)
 
 

@@ -81,6 +81,12 @@ def test_another_entry_is_loaded_once_whatever_leads_to_it(url, archive):
     assert url.log.count(ARCHIVES) == 1
 
 
+def test_a_reference_that_is_kept_asks_once(url, archive):
+    reference = archive.data.libraries[0]
+    assert reference.name == reference["name"] == reference.load().name == "perovskites"
+    assert url.log.count(ARCHIVES) == 1
+
+
 def test_names_of_strings_are_had_from_the_section(archive):
     reference = archive.data.libraries[0]
     assert callable(reference.title) and reference.load().title == "a"
